@@ -1,0 +1,202 @@
+"""Samples, and the rows of segments that a network sees.
+
+A *sample* is one training example: the tokens of each side and what is to be predicted where.
+A *segment* is a sample lying in a row; a row holds one segment (padded) or several (packed).
+The layout changes no loss: attention never crosses a segment, and cross-attention pairs segment k of the
+decoder's row with segment k of the encoder's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+__all__ = ["Batch", "Goal", "Sample", "Side", "Targets", "assemble"]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What one head is to predict in one sample.
+
+    `places` are positions in the predicting side (the decoder's where there is one, else the encoder's).
+    """
+
+    places: np.ndarray
+    values: np.ndarray
+    weights: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One training example, before it lies in a row. `number` is its place in the order of the data."""
+
+    number: int
+    encoder: np.ndarray | None = None
+    decoder: np.ndarray | None = None
+    types: np.ndarray | None = None
+    goals: Mapping[str, Goal] = field(default_factory=dict)
+
+    @property
+    def lengths(self) -> tuple[int, int]:
+        """Tokens of the encoder's side and of the decoder's."""
+        return (
+            0 if self.encoder is None else len(self.encoder),
+            0 if self.decoder is None else len(self.decoder),
+        )
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side's rows. `segment` is 0 where a place is empty, else 1, 2, ... along the row; `position`
+    starts again at 0 in every segment; `types` are token types, where the model has them."""
+
+    tokens: Int[Tensor, "row place"]
+    segment: Int[Tensor, "row place"]
+    position: Int[Tensor, "row place"]
+    types: Int[Tensor, "row place"] | None = None
+
+    @classmethod
+    def of(cls, tokens: Int[Tensor, "row place"], types: Int[Tensor, "row place"] | None = None) -> Side:
+        """Full rows of one segment each.
+
+        >>> Side.of(torch.tensor([[5, 6, 7]])).position
+        tensor([[0, 1, 2]])
+        """
+        position = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
+        return cls(tokens, torch.ones_like(tokens), position, types)
+
+    @property
+    def full(self) -> bool:
+        """Every row is one segment without an empty place."""
+        return bool((self.segment == 1).all())
+
+    def to(self, device: torch.device | str) -> Side:
+        return Side(
+            self.tokens.to(device),
+            self.segment.to(device),
+            self.position.to(device),
+            None if self.types is None else self.types.to(device),
+        )
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What one head is to predict in a batch: `index` points into the flattened [row * place] of the
+    predicting side, so that only those places reach the head."""
+
+    index: Int[Tensor, " target"]
+    value: Int[Tensor, " target"]
+    weight: Float[Tensor, " target"]
+
+    def to(self, device: torch.device | str) -> Targets:
+        return Targets(self.index.to(device), self.value.to(device), self.weight.to(device))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of segments for each side, and what is to be predicted. `samples` are the numbers of the samples
+    that lie in it, for error messages."""
+
+    encoder: Side | None
+    decoder: Side | None
+    targets: Mapping[str, Targets]
+    samples: tuple[int, ...] = ()
+
+    @property
+    def predicting(self) -> Side:
+        """The side whose places predict: the decoder's where there is one."""
+        side = self.decoder if self.decoder is not None else self.encoder
+        assert side is not None
+        return side
+
+    @property
+    def places(self) -> int:
+        """Places of both sides, empty ones included: what the machine computes."""
+        return sum(side.tokens.numel() for side in (self.encoder, self.decoder) if side is not None)
+
+    @property
+    def tokens(self) -> int:
+        """Real tokens of both sides."""
+        return sum(int((side.segment > 0).sum()) for side in (self.encoder, self.decoder) if side is not None)
+
+    def weight(self, name: str) -> float:
+        """The sum of the weights of a head's targets."""
+        return float(self.targets[name].weight.sum()) if name in self.targets else 0.0
+
+    def to(self, device: torch.device | str) -> Batch:
+        return replace(
+            self,
+            encoder=None if self.encoder is None else self.encoder.to(device),
+            decoder=None if self.decoder is None else self.decoder.to(device),
+            targets={name: targets.to(device) for name, targets in self.targets.items()},
+        )
+
+
+def assemble(samples: Sequence[Sample], rows: Sequence[Sequence[int]] | None = None, pad: int = 0) -> Batch:
+    """Lay samples into rows.
+
+    `rows[r]` lists the indices (into `samples`) that lie in row r, in order; without it each sample has a
+    row of its own. `pad` fills the empty places (its value changes nothing: no one attends to it).
+
+    >>> a = Sample(0, encoder=np.array([5, 6]), goals={"words": Goal(np.array([1]), np.array([9]))})
+    >>> b = Sample(1, encoder=np.array([7, 8, 9]), goals={"words": Goal(np.array([0]), np.array([4]))})
+    >>> batch = assemble([a, b], rows=[[0, 1]])
+    >>> batch.encoder.segment, batch.encoder.position
+    (tensor([[1, 1, 2, 2, 2]]), tensor([[0, 1, 0, 1, 2]]))
+    >>> batch.targets["words"].index
+    tensor([1, 2])
+    """
+    if rows is None:
+        rows = [[i] for i in range(len(samples))]
+    first = samples[rows[0][0]]
+    encoder, encoder_starts = _side(samples, rows, "encoder", pad) if first.encoder is not None else (None, {})
+    decoder, decoder_starts = _side(samples, rows, "decoder", pad) if first.decoder is not None else (None, {})
+    starts = decoder_starts if decoder is not None else encoder_starts
+    gathered: dict[str, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = {}
+    for row in rows:
+        for i in row:
+            for name, goal in samples[i].goals.items():
+                weights = np.ones(len(goal.places), np.float32) if goal.weights is None else goal.weights
+                gathered.setdefault(name, []).append((goal.places + starts[i], goal.values, weights))
+    targets = {
+        name: Targets(
+            torch.from_numpy(np.concatenate([part[0] for part in parts]).astype(np.int64)),
+            torch.from_numpy(np.concatenate([part[1] for part in parts]).astype(np.int64)),
+            torch.from_numpy(np.concatenate([part[2] for part in parts]).astype(np.float32)),
+        )
+        for name, parts in gathered.items()
+    }
+    numbers = tuple(samples[i].number for row in rows for i in row)
+    return Batch(encoder, decoder, targets, numbers)
+
+
+def _side(
+    samples: Sequence[Sample], rows: Sequence[Sequence[int]], side: str, pad: int
+) -> tuple[Side, dict[int, int]]:
+    """One side's rows, and where each sample starts in the flattened rows."""
+    pieces = [[np.asarray(getattr(samples[i], side)) for i in row] for row in rows]
+    width = max(sum(map(len, row)) for row in pieces)
+    shape = (len(rows), width)
+    tokens, segment, position = np.full(shape, pad, np.int64), np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    typed = side == "encoder" and any(samples[i].types is not None for row in rows for i in row)
+    types = np.zeros(shape, np.int64)
+    starts: dict[int, int] = {}
+    for r, row in enumerate(rows):
+        place = 0
+        for k, i in enumerate(row, start=1):
+            piece = pieces[r][k - 1]
+            end = place + len(piece)
+            starts[i] = r * width + place
+            tokens[r, place:end] = piece
+            segment[r, place:end] = k
+            position[r, place:end] = np.arange(len(piece))
+            if typed and samples[i].types is not None:
+                types[r, place:end] = samples[i].types
+            place = end
+    tensors = [torch.from_numpy(array) for array in (tokens, segment, position)]
+    return Side(*tensors, torch.from_numpy(types) if typed else None), starts
