@@ -62,9 +62,9 @@ class Source(Section):
 
     path: str
     """a file, a folder, a pattern (data/**/*.txt), or package:NAME/inside for a file in an installed package"""
-    format: Literal[
-        "auto", "text", "lines", "jsonl", "csv", "tsv", "html", "gettext", "tagged", "python"
-    ] = "auto"
+    format: Literal["auto", "text", "lines", "jsonl", "csv", "tsv", "html", "gettext", "tagged", "python"] = (
+        "auto"
+    )
     """how to read it; auto looks at the ending (txt, md: one document a file; lines: one a line;
     tagged: word/TAG corpora; gettext: .po pairs; python: docstrings)"""
     columns: list[str] = []
@@ -343,7 +343,9 @@ def read(
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file", hint="liju new DIR writes one that runs as it is") from None
+        raise ConfigError(
+            f"{path}: no such file", hint="liju new DIR writes one that runs as it is"
+        ) from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 at byte {error.start}", hint="save it as UTF-8") from None
     except OSError as error:

@@ -154,8 +154,12 @@ def assemble(samples: Sequence[Sample], rows: Sequence[Sequence[int]] | None = N
     if rows is None:
         rows = [[i] for i in range(len(samples))]
     first = samples[rows[0][0]]
-    encoder, encoder_starts = _side(samples, rows, "encoder", pad) if first.encoder is not None else (None, {})
-    decoder, decoder_starts = _side(samples, rows, "decoder", pad) if first.decoder is not None else (None, {})
+    encoder, encoder_starts = (
+        _side(samples, rows, "encoder", pad) if first.encoder is not None else (None, {})
+    )
+    decoder, decoder_starts = (
+        _side(samples, rows, "decoder", pad) if first.decoder is not None else (None, {})
+    )
     starts = decoder_starts if decoder is not None else encoder_starts
     gathered: dict[str, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = {}
     for row in rows:
@@ -182,7 +186,11 @@ def _side(
     pieces = [[np.asarray(getattr(samples[i], side)) for i in row] for row in rows]
     width = max(sum(map(len, row)) for row in pieces)
     shape = (len(rows), width)
-    tokens, segment, position = np.full(shape, pad, np.int64), np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    tokens, segment, position = (
+        np.full(shape, pad, np.int64),
+        np.zeros(shape, np.int64),
+        np.zeros(shape, np.int64),
+    )
     typed = side == "encoder" and any(samples[i].types is not None for row in rows for i in row)
     types = np.zeros(shape, np.int64)
     starts: dict[int, int] = {}

@@ -1,0 +1,98 @@
+"""From a model and a batch to sums of losses, so that any split of a batch adds up to the whole (law 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from liju.samples.batch import Batch
+from liju.samples.layout import Layout, micro_batches
+
+if TYPE_CHECKING:
+    from liju.objective.base import Objective
+
+__all__ = ["held_out", "losses"]
+
+
+class Predicts(Protocol):
+    """What a network must do for its losses to be computed; `liju.model.Transformer` does it."""
+
+    def __call__(self, batch: Batch) -> Float[Tensor, "row place d_model"]: ...
+
+    def predict(
+        self, name: str, hidden: Float[Tensor, "target d_model"]
+    ) -> Float[Tensor, "target output"]: ...
+
+
+def losses(
+    model: Predicts, batch: Batch, label_smoothing: float = 0.0
+) -> dict[str, tuple[Float[Tensor, ""], float]]:
+    """For each head, the weighted sum of its cross-entropies (nats) and the sum of the weights.
+
+    Only the places that are predicted reach the heads. `label_smoothing` is for words alone.
+    """
+    hidden = model(batch).flatten(0, 1)
+    found = {}
+    for name, targets in batch.targets.items():
+        logits = model.predict(name, hidden.index_select(0, targets.index))
+        if logits.dtype in (torch.bfloat16, torch.float16):
+            logits = logits.float()
+        smoothing = label_smoothing if name == "words" else 0.0
+        each = F.cross_entropy(logits, targets.value, reduction="none", label_smoothing=smoothing)
+        weight = targets.weight.to(each.dtype)
+        found[name] = ((each * weight).sum(), float(targets.weight.sum()))
+    return found
+
+
+@torch.inference_mode()
+def held_out(
+    model: torch.nn.Module,
+    objective: Objective,
+    limit: int = 8192,
+    layout: Layout = "grouped",
+    most: int = 0,
+    numbers: Iterable[int] | None = None,
+) -> dict[str, float]:
+    """The losses of the first pass over an objective's data (or of the first `most` samples of it).
+
+    Dropout is off; masks and spans are those of samples 0, 1, ..., the same at every look.
+    Besides the means it gives `words_nats` (their sum) and `words_count`, for bits per byte.
+    """
+    chosen = (
+        np.arange(min(objective.size, most or objective.size)) if numbers is None else np.array(list(numbers))
+    )
+    device = next(model.parameters()).device
+    totals: dict[str, np.ndarray] = {}
+    training = model.training
+    model.eval()
+    try:
+        # Lengths are known before the samples are built: groups of like length, a few thousand at a time.
+        for group in np.array_split(chosen, max(1, len(chosen) // 2048)):
+            samples = [objective.sample(int(number)) for number in group]
+            for batch in micro_batches(samples, limit, layout, objective.pad):
+                batch = batch.to(device)
+                hidden = model(batch).flatten(0, 1)
+                for name, targets in batch.targets.items():
+                    logits = model.predict(name, hidden.index_select(0, targets.index)).float()
+                    nats = F.cross_entropy(logits, targets.value, reduction="none") * targets.weight
+                    right = (logits.argmax(-1) == targets.value) * targets.weight
+                    row = np.array(
+                        [float(nats.double().sum()), float(right.sum()), float(targets.weight.sum())]
+                    )
+                    totals[name] = totals.get(name, np.zeros(3)) + row
+    finally:
+        model.train(training)
+    scores: dict[str, float] = {}
+    for name, (nats, right, weight) in totals.items():
+        scores[name] = nats / max(weight, 1e-9)
+        scores[f"{name}_accuracy"] = right / max(weight, 1e-9)
+        scores[f"{name}_nats"] = nats
+        scores[f"{name}_count"] = weight
+    scores["loss"] = sum(objective.weights.get(name, 1.0) * scores[name] for name in totals)
+    return scores
