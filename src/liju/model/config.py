@@ -104,13 +104,17 @@ class TransformerConfig:
             if choices and isinstance(choices[0], str) and getattr(self, field) not in choices:
                 raise ModelError(f"{field} is {getattr(self, field)!r}", hint=f"one of {', '.join(choices)}")
         if self.num_heads % self.num_kv_heads:
-            raise ModelError(f"num_heads {self.num_heads} is not a multiple of num_kv_heads {self.num_kv_heads}")
+            raise ModelError(
+                f"num_heads {self.num_heads} is not a multiple of num_kv_heads {self.num_kv_heads}"
+            )
         if self.position == "rope" and self.d_k % 2:
             raise ModelError(f"rope turns pairs: d_k {self.d_k} must be even")
         if self.position == "sinusoidal" and self.d_model % 2:
             raise ModelError(f"sinusoids come in pairs: d_model {self.d_model} must be even")
         if self.norm_place == "parallel" and self.family == "encdec":
             raise ModelError("norm_place 'parallel' has no place for cross-attention")
+        if self.num_types and self.family == "decoder":
+            raise ModelError("num_types: only an encoder has token types")
         if self.global_every and not self.window:
             raise ModelError("global_every needs a window")
 

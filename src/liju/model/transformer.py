@@ -1,0 +1,154 @@
+"""The Transformer: encoder, decoder or both, with heads on top."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from liju.errors import ModelError, did_you_mean
+from liju.model.attention import Cache, MultiHeadAttention
+from liju.model.config import TransformerConfig
+from liju.model.decoder import Decoder
+from liju.model.encoder import Encoder
+from liju.model.feedforward import FeedForward
+from liju.model.heads import POOLED, Pooler, WordsHead
+from liju.model.position import RelativeBias
+from liju.samples.batch import Batch, Side
+
+__all__ = ["Transformer"]
+
+
+class Transformer(nn.Module):
+    """An encoder, a decoder or both, sharing one token embedding, and the heads that predict.
+
+    >>> from liju.samples.batch import Side
+    >>> model = Transformer(TransformerConfig.default("decoder", vocab_size=11, d_model=8, num_heads=2))
+    >>> hidden = model.decode(Side.of(torch.tensor([[1, 5, 6]])))
+    >>> hidden.shape, model.predict("words", hidden[:, -1]).shape
+    (torch.Size([1, 3, 8]), torch.Size([1, 11]))
+    """
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.config = config
+        self.token = nn.Embedding(config.vocab_size, config.d_embedding)
+        self.encoder = Encoder(config) if config.has_encoder else None
+        self.decoder = Decoder(config) if config.has_decoder else None
+        self.pooler = Pooler(config.d_model, config.d_model) if config.pooler else None
+        self.dropout = nn.Dropout(config.dropout)  # before a head that judges a whole segment
+        self.heads = nn.ModuleDict()
+        if config.head != "none":
+            self.heads["words"] = WordsHead(config)
+        self._initialise()
+
+    def encode(self, side: Side) -> Float[Tensor, "row place d_model"]:
+        """The encoder's output for its side's rows. Raises ModelError when there is no encoder."""
+        if self.encoder is None:
+            raise ModelError(f"a {self.config.family} has no encoder")
+        return self.encoder(side, self.token)
+
+    def decode(
+        self,
+        side: Side,
+        memory: Float[Tensor, "row source d_model"] | None = None,
+        memory_side: Side | None = None,
+        cache: Cache | None = None,
+    ) -> Float[Tensor, "row place d_model"]:
+        """The decoder's output for its side's rows.
+
+        memory, memory_side: the encoder's output and input. cache: what earlier calls computed; then `side`
+        holds only the new tokens (their positions are the cache's), and memory is needed in the first call
+        alone. Raises ModelError when there is no decoder.
+        """
+        if self.decoder is None:
+            raise ModelError(f"an {self.config.family} has no decoder")
+        return self.decoder(side, self.token, memory=memory, memory_side=memory_side, cache=cache)
+
+    def forward(self, batch: Batch) -> Float[Tensor, "row place d_model"]:
+        """The output at every place of the predicting side."""
+        if self.decoder is None:
+            assert batch.encoder is not None
+            return self.encode(batch.encoder)
+        assert batch.decoder is not None
+        if self.encoder is None:
+            return self.decode(batch.decoder)
+        assert batch.encoder is not None
+        return self.decode(batch.decoder, self.encode(batch.encoder), batch.encoder)
+
+    def predict(self, name: str, hidden: Float[Tensor, "target d_model"]) -> Float[Tensor, "target output"]:
+        """The logits of head `name` at the places whose outputs are `hidden`.
+
+        Only places that predict should come here: the vocabulary projection is dear. Raises ModelError for a
+        head that the model does not have.
+        """
+        if name not in self.heads:
+            raise ModelError(f"the model has no head {name!r}", did_you_mean(name, self.heads))
+        head = self.heads[name]
+        if isinstance(head, WordsHead):
+            stack = self.decoder if self.decoder is not None else self.encoder
+            assert stack is not None
+            if stack.project_out is not None:
+                hidden = stack.project_out(hidden)
+            return head(hidden, self.token.weight)
+        if name in POOLED:
+            hidden = self.dropout(hidden if self.pooler is None else self.pooler(hidden))
+        logits = head(hidden)
+        return logits.float() if logits.dtype.itemsize < 4 else logits
+
+    def logits(self, batch: Batch) -> Float[Tensor, "row place vocab"]:
+        """The words head at every place, for tests and for looking: training asks only where targets are."""
+        return self.predict("words", self(batch).flatten(0, 1)).unflatten(0, batch.predicting.tokens.shape)
+
+    def add_head(self, name: str, outputs: int) -> nn.Module:
+        """Put a new linear head on top, or a fresh one in the place of the old; returns it.
+
+        "next_sentence" and "label" look through the pooler, where there is one; any other name looks at each
+        place's output as it is.
+        """
+        if name == "words":
+            raise ModelError("the words head belongs to the configuration", hint="choose another name")
+        weight = self.token.weight
+        head = nn.Linear(self.config.d_model, outputs, device=weight.device, dtype=weight.dtype)
+        nn.init.normal_(head.weight, std=self.config.init_std)
+        nn.init.zeros_(head.bias)
+        self.heads[name] = head
+        return head
+
+    @torch.no_grad()
+    def _initialise(self) -> None:
+        """Normal weights of deviation init_std, zero biases.
+
+        The projections that write into a pre-norm residual stream are smaller by sqrt(2 layers), so that its
+        variance does not grow with depth (GPT-2). Attention without 1/sqrt(d_k) needs T5's own deviations. An
+        embedding that is multiplied by sqrt(d_model) starts at its inverse.
+        """
+        config = self.config
+        t5 = config.attention_scale == 1.0
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                std = (
+                    module.weight.shape[1] ** -0.5
+                    if t5 and isinstance(module, nn.Linear)
+                    else config.init_std
+                )
+                nn.init.normal_(module.weight, std=std)
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
+            if isinstance(module, RelativeBias):
+                nn.init.normal_(module.weight, std=config.d_model**-0.5)
+            if t5 and isinstance(module, MultiHeadAttention):
+                module.W_q.weight.mul_(config.d_k**-0.5)
+        if t5:
+            nn.init.normal_(self.token.weight, std=1.0)
+        elif config.embedding_scale:
+            nn.init.normal_(self.token.weight, std=config.d_model**-0.5)
+        for stack in (self.encoder, self.decoder):
+            if stack is None or t5 or config.norm_place == "post":
+                continue
+            depth = (2 * len(stack.blocks)) ** -0.5
+            for module in stack.blocks.modules():
+                if isinstance(module, MultiHeadAttention):
+                    module.W_o.weight.mul_(depth)
+                elif isinstance(module, FeedForward):
+                    module.W_2.weight.mul_(depth)
