@@ -1,0 +1,387 @@
+"""A bundle: the folder that is the model.
+
+config.json             the shape, as transformers reads it
+model.safetensors       the weights, under Hugging Face's names
+tokenizer.json ...      the vocabulary, in Hugging Face's form
+generation_config.json  of a model that writes
+liju.json               the switches, the task and its labels, where it comes from, the laws
+liju.safetensors        weights that this Hugging Face class has no place for (say, the words head beside
+                        a classification layer); absent when there are none
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from liju.errors import BundleError, LijuError
+from liju.hub.config_map import Architecture, architecture, from_json, misfits, to_json
+from liju.hub.convert import export_tensors, import_tensors
+from liju.hub.names import tied_copies
+from liju.hub.weights import dtype_name, read_weights, write_weights
+from liju.model import Transformer, TransformerConfig
+
+if TYPE_CHECKING:
+    from liju.vocab import Tokenizer
+
+__all__ = ["Bundle", "import_folder", "load_bundle", "save_bundle"]
+
+FORMAT = 1  # of liju.json
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model with everything that goes with it.
+
+    `architecture` is the transformers class that loads the folder, or None with the reasons in `misfits`.
+    """
+
+    model: Transformer
+    tokenizer: Tokenizer | None
+    task: dict[str, Any]
+    provenance: dict[str, Any]
+    folder: Path
+    architecture: str | None = None
+    misfits: tuple[str, ...] = ()
+    report: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def config(self) -> TransformerConfig:
+        return self.model.config
+
+    @property
+    def labels(self) -> list[str]:
+        """The names of the answers of a classification, in the order of the outputs."""
+        return list(self.task.get("labels") or [])
+
+
+def save_bundle(
+    folder: str | Path,
+    model: Transformer,
+    tokenizer: Tokenizer | None,
+    task: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    report: Mapping[str, Any] | None = None,
+    *,
+    overwrite: bool = False,
+) -> Bundle:
+    """Write the model as a folder, read it back, compare (law 7), and only then give it its name.
+
+    `task` is free, save for `labels`: the names of the classes, in the order of the label head's outputs.
+    `report` is kept as it is; the laws' figures are added to it.
+
+    Raises BundleError: the folder exists (without `overwrite`), the tokenizer does not fit the embedding,
+    labels do not fit the label head, what was read back computes something else.
+    """
+    from liju.hub.check import check_export
+
+    folder = Path(folder)
+    if folder.exists() and not overwrite and (not folder.is_dir() or any(folder.iterdir())):
+        raise BundleError(f"{folder}: already exists", hint="choose another name, or remove it first")
+    task, report = dict(task or {}), dict(report or {})
+    config, state = model.config, model.state_dict()
+    heads = {name: _outputs(state, name) for name in model.heads}
+    _check_sizes(config, tokenizer, task, heads, str(folder))
+    where = architecture(config, list(heads))
+    reasons = [] if where else _reasons(config, heads)
+    theirs, left = export_tensors(state, where.table(config)) if where else ({}, dict(state))
+    settings = _settings(config, where, tokenizer, task, heads, dtype_name(next(iter(state.values()))))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        left = {name: tensor.detach().cpu() for name, tensor in left.items()}
+        write_weights(partial / "model.safetensors", theirs if where else left)
+        if where and left:
+            write_weights(partial / "liju.safetensors", left)
+        if tokenizer is not None:
+            tokenizer.save(partial)
+        _write_json(partial / "config.json", settings)
+        if config.has_decoder:
+            _write_json(partial / "generation_config.json", _generation(settings))
+        record = {
+            "format": FORMAT,
+            "liju": _version(),
+            "config": json.loads(config.to_json()),
+            "heads": heads,
+            "architecture": where.name if where else None,
+            "misfits": reasons,
+            "tokenizer": tokenizer is not None,
+            "task": task,
+            "provenance": dict(provenance or {}),
+            "report": report,
+        }
+        _write_json(partial / "liju.json", record)
+        report["laws"] = {**report.get("laws", {}), "7": check_export(model, load_bundle(partial).model)}
+        _write_json(partial / "liju.json", record)
+        _rename(partial, folder)
+    except OSError as error:
+        raise BundleError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return Bundle(
+        model,
+        tokenizer,
+        task,
+        dict(provenance or {}),
+        folder,
+        where.name if where else None,
+        tuple(reasons),
+        report,
+    )
+
+
+def load_bundle(folder: str | Path) -> Bundle:
+    """Read a folder that `save_bundle` wrote, or a plain Hugging Face folder.
+
+    Raises BundleError with one line that names the file, the key or the tensor.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        if folder.exists():
+            read_weights(folder)  # refuses a pickle by name
+            raise BundleError(f"{folder}: a bundle is a folder, not a file")
+        raise BundleError(f"{folder}: no such folder")
+    if not (folder / "liju.json").exists():
+        return import_folder(folder)
+    record = _read_json(folder / "liju.json")
+    if record.get("format") != FORMAT:
+        raise BundleError(
+            f"{folder / 'liju.json'}: format {record.get('format')!r}, this version of liju reads {FORMAT}"
+        )
+    try:
+        config = TransformerConfig.from_json(json.dumps(record["config"]))
+        heads: dict[str, int] = record["heads"]
+    except KeyError as error:
+        raise BundleError(f"{folder / 'liju.json'}: no key {error}") from None
+    except (LijuError, TypeError) as error:
+        raise BundleError(f"{folder / 'liju.json'}: {error}") from None
+    settings = _read_json(folder / "config.json")
+    where = architecture(config, list(heads))
+    if (where.name if where else None) != record.get("architecture"):
+        raise BundleError(
+            f"{folder / 'liju.json'}: architecture {record.get('architecture')!r} does not fit its config"
+        )
+    if where:
+        for key, value in to_json(config, where).items():
+            if settings.get(key) != value:
+                raise BundleError(
+                    f"{folder / 'config.json'}: {key} is {settings.get(key)!r}, liju.json says {value!r}"
+                )
+    tokenizer = _tokenizer(folder, required=bool(record.get("tokenizer")))
+    task = dict(record.get("task") or {})
+    _check_sizes(config, tokenizer, task, heads, str(folder))
+    model = _fill(folder, config, heads, where, read_weights(folder))
+    return Bundle(
+        model,
+        tokenizer,
+        task,
+        dict(record.get("provenance") or {}),
+        folder,
+        where.name if where else None,
+        tuple(record.get("misfits") or ()),
+        dict(record.get("report") or {}),
+    )
+
+
+def import_folder(folder: str | Path) -> Bundle:
+    """Read a Hugging Face folder that liju did not write. The task is what config.json says of labels.
+
+    Raises BundleError naming the file, the key or the tensor.
+    """
+    folder = Path(folder)
+    settings = _read_json(folder / "config.json")
+    config, where = from_json(settings, str(folder / "config.json"))
+    tensors = read_weights(folder)
+    task: dict[str, Any] = {}
+    heads = dict.fromkeys(where.heads, 2)
+    if "label" in heads:
+        names = settings.get("id2label") or {}
+        task["labels"] = [names[key] for key in sorted(names, key=int)]
+        theirs = next(row.theirs for row in where.table(config) if row.ours == ("heads.label.weight",))
+        if theirs in tensors:
+            heads["label"] = len(tensors[theirs])
+        if not task["labels"]:
+            task["labels"] = [f"LABEL_{i}" for i in range(heads["label"])]
+    if "words" in heads:
+        heads["words"] = config.vocab_size
+    tokenizer = _tokenizer(folder, required=False)
+    _check_sizes(config, tokenizer, task, heads, str(folder))
+    model = _fill(folder, config, heads, where, _modern(tensors))
+    return Bundle(model, tokenizer, task, {"imported from": folder.name}, folder, where.name)
+
+
+def _fill(
+    folder: Path,
+    config: TransformerConfig,
+    heads: Mapping[str, int],
+    where: Architecture | None,
+    tensors: dict[str, Tensor],
+) -> Transformer:
+    """A model of these switches and heads, with these weights."""
+    with torch.random.fork_rng(devices=[]):  # a load must not move the caller's random numbers
+        model = Transformer(config)
+        for name, outputs in heads.items():
+            if name not in model.heads:
+                model.add_head(name, outputs)
+    for name in [name for name in model.heads if name not in heads]:
+        del model.heads[name]
+    state = model.state_dict()
+    file = str(folder / "model.safetensors")
+    if where is None:
+        ours = _exactly(tensors, state, file)
+    else:
+        table = where.table(config)
+        shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+        ours = import_tensors(tensors, table, shapes, tied_copies(where.kind.model_type, table), file)
+        rest = {name: tensor for name, tensor in state.items() if name not in ours}
+        extra = folder / "liju.safetensors"
+        ours |= _exactly(read_weights(extra) if rest or extra.exists() else {}, rest, str(extra))
+    model.to(next(iter(ours.values())).dtype)
+    model.load_state_dict(ours)
+    return model.eval()
+
+
+def _exactly(tensors: Mapping[str, Tensor], state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
+    """Tensors under our own names: all of them, no others."""
+    for name, tensor in state.items():
+        if name not in tensors:
+            raise BundleError(f"{where}: missing tensor {name}")
+        if tensors[name].shape != tensor.shape:
+            raise BundleError(
+                f"{where}: {name} has the shape {list(tensors[name].shape)}, expected {list(tensor.shape)}"
+            )
+    for name in tensors:
+        if name not in state:
+            raise BundleError(f"{where}: unexpected tensor {name}")
+    return dict(tensors)
+
+
+def _modern(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Norms of files from before 2019 are called gamma and beta."""
+    return {
+        name.removesuffix("LayerNorm.gamma") + "LayerNorm.weight"
+        if name.endswith("LayerNorm.gamma")
+        else name.removesuffix("LayerNorm.beta") + "LayerNorm.bias"
+        if name.endswith("LayerNorm.beta")
+        else name: tensor
+        for name, tensor in tensors.items()
+    }
+
+
+def _outputs(state: Mapping[str, Tensor], head: str) -> int:
+    """How many outputs a head has."""
+    weight = state.get(f"heads.{head}.weight")
+    return len(state["token.weight"] if weight is None else weight)
+
+
+def _check_sizes(
+    config: TransformerConfig,
+    tokenizer: Tokenizer | None,
+    task: Mapping[str, Any],
+    heads: Mapping[str, int],
+    where: str,
+) -> None:
+    if tokenizer is not None and tokenizer.size > config.vocab_size:
+        raise BundleError(
+            f"{where}: the tokenizer has {tokenizer.size} tokens, the embedding {config.vocab_size} rows"
+        )
+    labels = task.get("labels")
+    if labels and "label" in heads and len(labels) != heads["label"]:
+        raise BundleError(f"{where}: {len(labels)} labels for a head of {heads['label']} outputs")
+
+
+def _reasons(config: TransformerConfig, heads: Mapping[str, int]) -> list[str]:
+    found = misfits(config)
+    return found or [f"no class has the heads {sorted(heads)} with pooler {config.pooler}"]
+
+
+def _settings(
+    config: TransformerConfig,
+    where: Architecture | None,
+    tokenizer: Tokenizer | None,
+    task: Mapping[str, Any],
+    heads: Mapping[str, int],
+    dtype: str,
+) -> dict[str, Any]:
+    """config.json."""
+    values = to_json(config, where) if where else {"model_type": "liju", "architectures": ["Transformer"]}
+    values |= {"dtype": dtype, "torch_dtype": dtype}  # transformers 5, and before
+    # Written even when empty: the defaults of some classes are other tokens.
+    specials = {key: getattr(tokenizer, key, None) for key in ("pad", "bos", "eos")}
+    if config.family == "encoder":
+        specials = {"pad": specials["pad"], "bos": None, "eos": None}
+    values |= {f"{key}_token_id": value for key, value in specials.items()}
+    if config.family == "encdec":
+        values["decoder_start_token_id"] = specials["pad"] if tokenizer is not None else 0
+    labels = task.get("labels")
+    if "label" in heads:
+        labels = labels or [f"LABEL_{i}" for i in range(heads["label"])]
+        values |= {
+            "id2label": {str(i): str(label) for i, label in enumerate(labels)},
+            "label2id": {str(label): i for i, label in enumerate(labels)},
+            "problem_type": "single_label_classification",
+        }
+    return values
+
+
+def _generation(settings: Mapping[str, Any]) -> dict[str, Any]:
+    keys = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
+    return {key: settings[key] for key in keys if settings.get(key) is not None}
+
+
+def _tokenizer(folder: Path, required: bool) -> Tokenizer | None:
+    if not (folder / "tokenizer.json").exists():
+        if required:
+            raise BundleError(f"{folder / 'tokenizer.json'}: no such file")
+        return None
+    from liju.vocab import Tokenizer
+
+    try:
+        return Tokenizer.load(folder)
+    except BundleError:
+        raise
+    except Exception as error:  # tokenizers raises bare exceptions
+        raise BundleError(f"{folder / 'tokenizer.json'}: {error}") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BundleError(f"{path}: no such file") from None
+    except (ValueError, OSError) as error:
+        raise BundleError(f"{path}: not JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise BundleError(f"{path}: not a JSON object")
+    return values
+
+
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _rename(partial: Path, folder: Path) -> None:
+    """Give the finished folder its name; the old one, if any, goes only then."""
+    os.chmod(partial, 0o755)
+    if folder.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
+        os.replace(folder, old / folder.name)
+        os.replace(partial, folder)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        os.replace(partial, folder)
+
+
+def _version() -> str:
+    from liju import __version__
+
+    return __version__

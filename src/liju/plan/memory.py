@@ -1,0 +1,132 @@
+"""Bytes that training and serving need, by part."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from liju.model.config import TransformerConfig
+from liju.plan.parameters import count_parameters
+
+__all__ = ["Memory", "kv_cache_bytes", "serving_memory", "training_memory"]
+
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes by part, of one process, beside the program itself."""
+
+    weights: int
+    gradients: int = 0
+    optimizer: int = 0
+    activations: int = 0  # kept from the forward pass for the backward pass
+    logits: int = 0  # of the vocabulary, with their softmax and their gradient
+    cache: int = 0  # keys and values
+
+    @property
+    def total(self) -> int:
+        return sum(asdict(self).values())
+
+    def to_json(self) -> dict[str, int]:
+        return {**asdict(self), "total": self.total}
+
+
+def training_memory(
+    config: TransformerConfig,
+    places: int,
+    length: int,
+    *,
+    predicted: float = 1.0,
+    optimizer: Literal["adamw", "muon"] = "adamw",
+    precision: Precision = "float32",
+) -> Memory:
+    r"""Bytes to train on micro-batches of `places` places (of both sides together), in rows of `length`.
+
+    Weights, gradients and AdamW's two moments are float32: 16 bytes a parameter; Muon keeps one moment of
+    the matrices in the blocks. Activations are what the blocks keep for the backward pass (Korthikanti et
+    al. 2022, section 4, counted for these blocks); under bfloat16 the matrix products' are half as wide.
+    `predicted` is the share of places that reach the vocabulary.
+
+    >>> memory = training_memory(TransformerConfig(vocab_size=97, d_model=12, num_layers=1), 64, 16)
+    >>> memory.optimizer == 2 * memory.weights
+    True
+    """
+    parts = count_parameters(config)
+    total = parts.total
+    matrices = parts.attention + parts.cross_attention + parts.feedforward
+    if optimizer == "muon":
+        states = 4 * matrices + 8 * (total - matrices)
+    else:
+        states = 8 * total
+    narrow = 2 if precision == "bfloat16" else 4
+    encoder, decoder = config.encoder_layers, config.decoder_layers
+    if config.family == "encdec":
+        places = places // 2
+    each = _block_bytes(config, length, narrow)
+    kept = places * each * (encoder + decoder)
+    if config.family == "encdec":
+        kept += places * decoder * _attention_bytes(config, length, narrow, biased=False)
+    kept += places * 4 * config.d_model * 3  # embeddings, their norm, the final norm
+    if config.head == "mlm":
+        kept += int(predicted * places) * 4 * config.d_model * 4
+    outputs = 0 if config.head == "none" else int(predicted * places) * config.vocab_size
+    if precision == "bfloat16":
+        kept += 2 * matrices  # autocast keeps a narrow copy of each matrix until the step is over
+    return Memory(
+        weights=4 * total,
+        gradients=4 * total,
+        optimizer=states,
+        activations=int(kept),
+        logits=outputs * (narrow + 8),
+    )
+
+
+def _block_bytes(config: TransformerConfig, length: int, narrow: int) -> float:
+    """Bytes a place that one block keeps: attention, feed-forward, their norms and dropouts."""
+    d, d_ff = config.d_model, config.d_ff
+    inner = 2 * d_ff  # before and after the activation
+    if config.gated:
+        inner = 4 * d_ff  # the gate before and after, the other half, their product
+    elif config.activation == "relu":
+        inner = d_ff  # its gradient needs only its output
+    norms = 4 * d * (1 if config.norm_place == "parallel" else 2)  # the input of each norm
+    dropout = 2 * d if config.dropout else 0
+    return (
+        _attention_bytes(config, length, narrow, biased=config.position == "relative")
+        + narrow * (inner + d)
+        + norms
+        + dropout
+    )
+
+
+def _attention_bytes(config: TransformerConfig, length: int, narrow: int, biased: bool) -> float:
+    queries, keys = config.num_heads * config.d_k, config.num_kv_heads * config.d_k
+    kept = narrow * (config.d_model + 2 * queries + 2 * keys)
+    if biased:  # a bias that learns takes the plain path: scores and probabilities are kept
+        kept += 2 * narrow * config.num_heads * length
+    return kept
+
+
+def kv_cache_bytes(config: TransformerConfig, tokens: int, bytes_each: int = 2) -> int:
+    r"""Bytes of the keys and values of `tokens` tokens: $2 L H_{kv} d_k$ numbers a token. Of the decoder;
+    its cross-attention's keys and values, of as many source tokens, are counted too.
+
+    >>> llama3 = TransformerConfig.default("decoder", vocab_size=128256, d_model=4096, num_layers=32,
+    ...     num_heads=32, num_kv_heads=8, d_ff=14336, tied=False)
+    >>> kv_cache_bytes(llama3, 1)
+    131072
+    """
+    layers = config.decoder_layers * (2 if config.family == "encdec" else 1)
+    return 2 * layers * config.num_kv_heads * config.d_k * bytes_each * tokens
+
+
+def serving_memory(config: TransformerConfig, tokens: int, *, precision: Precision = "float32") -> Memory:
+    """Bytes to answer with `tokens` tokens in flight: weights, and the cache of a model that writes.
+
+    >>> serving_memory(TransformerConfig(vocab_size=97, d_model=12, num_layers=1), 64).cache
+    0
+    """
+    narrow = 2 if precision == "bfloat16" else 4
+    cache = kv_cache_bytes(config, tokens, narrow) if config.has_decoder else 0
+    return Memory(weights=narrow * count_parameters(config).total, cache=cache)
