@@ -1,0 +1,149 @@
+"""AdamW, and which parameter goes to which optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from liju.errors import TrainingError
+from liju.train.muon import Muon
+from liju.train.settings import TrainSettings
+
+__all__ = ["AdamW", "Optimizer", "Together", "build_optimizer", "hidden_matrices"]
+
+
+class Optimizer(Protocol):
+    """What the loop asks of an optimizer. Its memory is flat named tensors: it goes to safetensors."""
+
+    def step(self, factor: float) -> None:
+        """One update with `factor` times the peak learning rate."""
+        ...
+
+    def state(self) -> dict[str, Tensor]: ...
+
+    def load(self, state: Mapping[str, Tensor]) -> None: ...
+
+
+class AdamW:
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2017, arXiv:1711.05101), by `torch.optim.AdamW`.
+
+    Matrices decay, vectors (norms, biases) do not.
+
+    >>> w = nn.Parameter(torch.zeros(3))
+    >>> adamw = AdamW({"w": w}, learning_rate=0.1)
+    >>> w.grad = torch.tensor([1.0, -2.0, 0.5])
+    >>> adamw.step(factor=1.0)
+    >>> w.data
+    tensor([-0.1000,  0.1000, -0.1000])
+    >>> sorted(adamw.state())
+    ['w.exp_avg', 'w.exp_avg_sq', 'w.step']
+    """
+
+    def __init__(
+        self,
+        parameters: Mapping[str, Tensor],
+        learning_rate: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.98),
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.01,
+    ):
+        self.parameters = dict(parameters)
+        self.learning_rate = learning_rate
+        groups = [
+            {"params": [p for p in self.parameters.values() if p.ndim >= 2], "weight_decay": weight_decay},
+            {"params": [p for p in self.parameters.values() if p.ndim < 2], "weight_decay": 0.0},
+        ]
+        groups = [group for group in groups if group["params"]]
+
+        def make(fused: bool) -> torch.optim.AdamW:
+            return torch.optim.AdamW(groups, lr=learning_rate, betas=betas, eps=epsilon, fused=fused)
+
+        try:
+            self.inner = make(fused=True)
+        except RuntimeError:  # a device without the fused kernel
+            self.inner = make(fused=False)
+
+    def step(self, factor: float) -> None:
+        """One update with `factor` times the peak learning rate."""
+        for group in self.inner.param_groups:
+            group["lr"] = self.learning_rate * factor
+        self.inner.step()
+
+    def state(self) -> dict[str, Tensor]:
+        """Both moments and the count of each parameter, by name."""
+        return {
+            f"{name}.{key}": value
+            for name, parameter in self.parameters.items()
+            for key, value in self.inner.state.get(parameter, {}).items()
+        }
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `state` gave."""
+        for name, parameter in self.parameters.items():
+            if f"{name}.step" not in state:
+                continue
+            # Fresh memory, not the file's: how it is aligned may change the last bit of a result.
+            moments = {
+                key: torch.empty_like(parameter, requires_grad=False).copy_(state[f"{name}.{key}"])
+                for key in ("exp_avg", "exp_avg_sq")
+            }
+            device = parameter.device if self.inner.defaults["fused"] else "cpu"
+            step = state[f"{name}.step"].to(device, copy=True)
+            self.inner.state[parameter] = {"step": step, **moments}
+
+
+class Together:
+    """Several optimizers as one; each has parameters of its own."""
+
+    def __init__(self, optimizers: Sequence[Optimizer]):
+        self.optimizers = list(optimizers)
+
+    def step(self, factor: float) -> None:
+        for optimizer in self.optimizers:
+            optimizer.step(factor)
+
+    def state(self) -> dict[str, Tensor]:
+        return {name: value for optimizer in self.optimizers for name, value in optimizer.state().items()}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        for optimizer in self.optimizers:
+            optimizer.load(state)
+
+
+def hidden_matrices(model: nn.Module) -> list[str]:
+    """Names of the matrices inside the blocks: what Muon trains. Embeddings, heads and vectors are AdamW's.
+
+    >>> hidden_matrices(nn.ModuleDict({"blocks": nn.Linear(3, 5), "head": nn.Linear(5, 7)}))
+    ['blocks.weight']
+    """
+    linear = {
+        f"{name}.weight" if name else "weight"
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear)
+    }
+    return [name for name, _ in model.named_parameters() if "blocks" in name.split(".") and name in linear]
+
+
+def build_optimizer(model: nn.Module, settings: TrainSettings, precision: str = "float32") -> Optimizer:
+    """The optimizer that `settings` name, over the parameters of `model` that ask for gradients.
+
+    `precision`: Newton-Schulz computes in it. Raises TrainingError when nothing asks for a gradient.
+    """
+    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    if not parameters:
+        raise TrainingError("no parameter asks for a gradient", hint="unfreeze a part of the model")
+    chosen = set(hidden_matrices(model)) if settings.optimizer == "muon" else set()
+    optimizers: list[Optimizer] = []
+    if rest := {name: p for name, p in parameters.items() if name not in chosen}:
+        optimizers.append(
+            AdamW(rest, settings.learning_rate, settings.betas, settings.epsilon, settings.weight_decay)
+        )
+    if matrices := {name: p for name, p in parameters.items() if name in chosen}:
+        dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+        optimizers.append(
+            Muon(matrices, settings.muon_learning_rate, settings.momentum, settings.weight_decay, dtype)
+        )
+    return Together(optimizers)

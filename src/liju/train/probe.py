@@ -1,0 +1,227 @@
+"""What is fastest on this machine, measured in a moment: precision, compilation, the peak to compare with.
+
+"bfloat16 is available" says nothing: on a CPU without such units it measured six times slower than float32,
+on one with them three times faster.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from liju.samples.batch import Batch, Side
+from liju.samples.layout import Layout
+from liju.train.settings import TrainSettings
+
+__all__ = ["Chosen", "Work", "blocks", "choose", "device_of", "speeds"]
+
+FASTER = 1.3  # bfloat16 is taken when it is this many times faster: it costs accuracy
+LONG_CPU, LONG_CUDA = 1200.0, 180.0  # seconds of training from which compiling may pay
+MFU_GUESS = 0.4  # share of the peak that training reaches, to estimate its time
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What the run uses. It is written into the run and taken from there on resume, never measured again."""
+
+    device: str
+    precision: str  # float32: no autocast; bfloat16: autocast over float32 weights
+    compile: bool
+    layout: Layout
+    peak_flops: float  # of a matrix product in training shapes, in that precision
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def device_of(name: str) -> torch.device:
+    """The device that a name means; "auto" is CUDA where there is one.
+
+    >>> device_of("cpu")
+    device(type='cpu')
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def blocks(model: nn.Module) -> list[nn.Module]:
+    """The blocks of the model's stacks."""
+    return [
+        block
+        for name, stack in model.named_modules()
+        if name.split(".")[-1] == "blocks" and isinstance(stack, nn.ModuleList)
+        for block in stack
+    ]
+
+
+def seconds(work: Callable[[], Any], device: torch.device, budget: float = 0.05) -> float:
+    """The median time of one call, of as many (at least 3) as `budget` seconds hold."""
+
+    def once() -> float:
+        start = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter() - start
+
+    once()
+    times = [once()]
+    while len(times) < 3 or sum(times) < budget:
+        times.append(once())
+    return sorted(times)[len(times) // 2]
+
+
+def speeds(model: nn.Module, settings: TrainSettings, device: torch.device) -> dict[str, float]:
+    """Forward and backward through a feed-forward of the model's widths, in FLOP/s, in each precision.
+
+    Under autocast, as in training: the casts of the weights are part of what is measured.
+    """
+    inside = [m for block in blocks(model) for m in block.modules() if isinstance(m, nn.Linear)]
+    widest = max(inside, key=lambda m: m.weight.numel(), default=None)
+    wide, narrow = widest.weight.shape if widest is not None else (1024, 256)
+    rows = min(settings.micro_batch_tokens, 2048 if device.type == "cpu" else 32768)
+    x = torch.randn(rows, narrow, device=device)
+    up = torch.randn(wide, narrow, device=device).div_(narrow**0.5).requires_grad_()
+    down = torch.randn(narrow, wide, device=device).div_(wide**0.5).requires_grad_()
+
+    def work(precision: str) -> Callable[[], Any]:
+        def run() -> None:
+            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
+                loss = F.linear(F.relu(F.linear(x, up)), down).float().square().sum()
+            torch.autograd.grad(loss, (up, down))
+
+        return run
+
+    flops = 2 * rows * wide * narrow * 5  # two products forward, three backward (x asks for no gradient)
+    return {name: flops / seconds(work(name), device) for name in ("float32", "bfloat16")}
+
+
+def peak(precision: str, device: torch.device, size: int = 0) -> float:
+    """FLOP/s of a square matrix product: what the use of the machine is measured against."""
+    size = size or (1024 if device.type == "cpu" else 8192)
+    kind = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    a, b = (torch.randn(size, size, device=device, dtype=kind) for _ in range(2))
+    return 2 * size**3 / seconds(lambda: a @ b, device)
+
+
+@dataclass(frozen=True)
+class Work:
+    """How much arithmetic the model's matrices do: weights met by a token of each side, and by a target.
+
+    A step's FLOPs are 6 a weight and token (Kaplan et al. 2020, arXiv:2001.08361); attention's own products
+    are left out, so what is shown as use of the machine is a little low.
+    """
+
+    encoder: int
+    decoder: int
+    heads: dict[str, int]
+
+    @classmethod
+    def of(cls, model: nn.Module) -> Work:
+        sides, heads = {"encoder": 0, "decoder": 0}, {}
+        for name, module in model.named_modules():
+            if isinstance(module, nn.Linear):
+                parts = name.split(".")
+                if parts[0] == "heads" and len(parts) > 1:
+                    heads[parts[1]] = heads.get(parts[1], 0) + module.weight.numel()
+                elif "blocks" in parts:
+                    side = "decoder" if parts[0] == "decoder" else "encoder"
+                    sides[side] += module.weight.numel()
+        if getattr(getattr(model, "config", None), "tied", False):  # the vocabulary projection
+            token = getattr(model, "token", None)
+            heads["words"] = heads.get("words", 0) + (token.weight.numel() if token is not None else 0)
+        return cls(sides["encoder"], sides["decoder"], heads)
+
+    def flops(self, batches: Sequence[Batch]) -> float:
+        """Useful FLOPs of a step, forward and backward: empty places count for nothing."""
+        total = 0.0
+        for batch in batches:
+            for side, size in ((batch.encoder, self.encoder), (batch.decoder, self.decoder)):
+                total += size * int((side.segment > 0).sum()) if side is not None else 0
+            total += sum(self.heads.get(name, 0) * len(t.index) for name, t in batch.targets.items())
+        return 6 * total
+
+
+def choose(model: nn.Module, settings: TrainSettings, before: Mapping[str, Any] | None = None) -> Chosen:
+    """Measure (about a third of a second) and decide what `settings` leave to "auto".
+
+    `before`: what the run chose when it was started; it stays, except for what is asked for by name.
+    """
+    device = device_of(settings.device)
+    asked: dict[str, Any] = {
+        name: getattr(settings, name) for name in ("precision", "layout") if getattr(settings, name) != "auto"
+    }
+    if settings.compile != "auto":
+        asked["compile"] = settings.compile == "on"
+    if next(model.parameters()).dtype != torch.float32:
+        asked["precision"] = "float32"  # weights of another type are computed with as they are
+    if before is not None:
+        return Chosen(**{**before, **asked, "device": str(device)})
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        precision = asked.get("precision")
+        if precision is None:
+            measured = speeds(model, settings, device)
+            precision = "bfloat16" if measured["bfloat16"] > FASTER * measured["float32"] else "float32"
+        top = peak(precision, device)
+        layout = asked.get("layout", "packed" if device.type == "cuda" else "grouped")
+        compiled = asked.get("compile")
+        if compiled is None:
+            work = Work.of(model)
+            expected = 6 * (work.encoder + work.decoder) * settings.batch_tokens * settings.steps
+            expected /= MFU_GUESS * top  # seconds
+            if device.type == "cuda":
+                compiled = expected > LONG_CUDA
+            else:
+                compiled = expected > LONG_CPU and compiling_pays(model, settings, device, precision)
+    return Chosen(str(device), precision, compiled, layout, top)
+
+
+def compiling_pays(model: nn.Module, settings: TrainSettings, device: torch.device, precision: str) -> bool:
+    """Time the model's first block, forward and backward, as it is and compiled.
+
+    A machine that cannot compile (no C++ compiler) answers no, and so does a model that is not ours.
+    """
+    config = getattr(model, "config", None)
+    stack = blocks(model)
+    if not stack or config is None:
+        return False
+    width = min(config.max_length, 128)
+    rows = max(1, min(settings.micro_batch_tokens, 4096) // width)
+    side = Side.of(torch.zeros(rows, width, dtype=torch.long, device=device))
+    caught: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+    handle = stack[0].register_forward_pre_hook(
+        lambda module, args, kwargs: caught.append((args, kwargs)), with_kwargs=True
+    )
+    model.to(device)
+    try:
+        with torch.no_grad():
+            model(Batch(side if config.has_encoder else None, side if config.has_decoder else None, {}))
+    finally:
+        handle.remove()
+    args, kwargs = caught[0]
+
+    def trial(block: Callable[..., Any]) -> Callable[[], Any]:
+        def run() -> None:
+            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
+                output = block(*args, **kwargs)
+            output = output[0] if isinstance(output, tuple) else output
+            output.float().sum().backward()
+
+        return run
+
+    try:
+        plain = seconds(trial(stack[0]), device, 0.5)
+        compiled = seconds(trial(torch.compile(stack[0], dynamic=True)), device, 0.5)
+    except Exception:  # Inductor's failures have no common base class
+        return False
+    finally:
+        torch.compiler.reset()
+        model.zero_grad(set_to_none=True)
+    return plain > 1.1 * compiled

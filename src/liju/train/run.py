@@ -1,0 +1,154 @@
+"""The files of a run's folder, besides its checkpoints.
+
+settings.json       what was asked, what the probe chose, fingerprints of data, model and settings
+environment.json    versions, machine, threads: one entry each time the run was started
+metrics.jsonl       one line a logged step, one an evaluation
+samples.jsonl       text that evaluations gave
+failure.json        only after a NaN: the tensor and the samples
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from liju.train.settings import TrainSettings
+
+__all__ = ["Run", "environment"]
+
+
+class Run:
+    """A run's folder. A line that cannot be written (a full disk) is told once and training goes on.
+
+    >>> import tempfile
+    >>> run = Run(Path(tempfile.mkdtemp()))
+    >>> for step in (1, 2, 3):
+    ...     run.log({"step": step, "loss": 1.5})
+    >>> run.rewind(2)
+    >>> [line["step"] for line in run.metrics()]
+    [1, 2]
+    """
+
+    def __init__(self, folder: Path | str, notice: Callable[[str], None] = lambda text: None):
+        self.folder = Path(folder)
+        self.notice = notice
+        self._told = False
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def used(self) -> bool:
+        """There is a run in the folder already."""
+        return (self.folder / "metrics.jsonl").exists() or any(self.checkpoints.glob("step-*"))
+
+    def begin(self, settings: TrainSettings, chosen: Mapping[str, Any], prints: Mapping[str, str]) -> None:
+        """Write settings.json and add an entry to environment.json."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        asked = {"settings": asdict(settings), "chosen": dict(chosen), "fingerprints": dict(prints)}
+        _write(self.folder / "settings.json", asked)
+        entries = _read(self.folder / "environment.json") or []
+        _write(self.folder / "environment.json", [*entries, environment(settings.seed, chosen)])
+
+    def chosen(self) -> dict[str, Any] | None:
+        """What the probe chose when the run was started."""
+        return (_read(self.folder / "settings.json") or {}).get("chosen")
+
+    def log(self, line: Mapping[str, Any]) -> None:
+        """Add a line to metrics.jsonl."""
+        self._append("metrics.jsonl", line)
+
+    def sample(self, line: Mapping[str, Any]) -> None:
+        """Add a line to samples.jsonl."""
+        self._append("samples.jsonl", line)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl."""
+        return _lines(self.folder / "metrics.jsonl")
+
+    def rewind(self, step: int) -> None:
+        """Take away the lines after `step`, so that a resumed run's curve has no step twice."""
+        for name in ("metrics.jsonl", "samples.jsonl"):
+            path = self.folder / name
+            if path.exists():
+                kept = [json.dumps(line) + "\n" for line in _lines(path) if line.get("step", 0) <= step]
+                _replace(path, "".join(kept))
+
+    def _append(self, name: str, line: Mapping[str, Any]) -> None:
+        path = self.folder / name
+        size = path.stat().st_size if path.exists() else 0
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        except OSError as error:
+            if path.exists():
+                os.truncate(path, size)  # not half a line
+            if not self._told:
+                self.notice(f"{path} cannot be written: {error}; training goes on without it")
+            self._told = True
+
+
+def environment(seed: int, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Versions, machine, threads.
+
+    >>> environment(0, {"device": "cpu"})["versions"]["torch"] == torch.__version__
+    True
+    """
+    versions = {"python": platform.python_version(), "torch": torch.__version__}
+    for package in ("liju", "numpy", "safetensors", "tokenizers"):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "unknown"
+    device = str(chosen.get("device", "cpu"))
+    return {
+        "versions": versions,
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
+        "seed": seed,
+        "command": sys.argv[:1],
+    }
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """The whole lines; one that a kill cut short is left out."""
+    found = []
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(line, dict):
+            found.append(line)
+    return found
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _write(path: Path, value: Any) -> None:
+    _replace(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def _replace(path: Path, text: str) -> None:
+    """All or nothing."""
+    temporary = path.with_name(f".writing-{path.name}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)

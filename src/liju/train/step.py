@@ -1,0 +1,138 @@
+"""The gradient of one optimizer step, the same for every split into micro-batches and ranks (law 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from liju.errors import TrainingError
+from liju.objective.loss import losses
+from liju.samples.batch import Batch
+from liju.train.parallel import World
+
+__all__ = ["Measured", "accumulate", "backward", "clip", "seed_of", "total_weights"]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One step's losses (nats a target, mean over the whole step) and what was computed for them."""
+
+    loss: float
+    heads: dict[str, float]
+    tokens: int
+    places: int
+    finite: bool
+
+
+def seed_of(seed: int, step: int, micro_batch: int, rank: int) -> int:
+    """The seed of the dropout of one micro-batch. Since it depends on nothing else, a resumed run needs no
+    saved state of a random generator (law 3).
+
+    >>> seed_of(0, 5, 0, 0) == seed_of(0, 5, 0, 0) != seed_of(0, 5, 1, 0)
+    True
+    """
+    return int(np.random.SeedSequence([seed, step, micro_batch, rank]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def total_weights(batches: Sequence[Batch], heads: Mapping[str, float], world: World) -> dict[str, float]:
+    """The weight sum of each head's targets in the whole step: every micro-batch of every rank."""
+    names = sorted(heads)
+    own = [sum(batch.weight(name) for batch in batches) for name in names]
+    return dict(zip(names, world.total(own), strict=True))
+
+
+def backward(
+    model: nn.Module,
+    batch: Batch,
+    heads: Mapping[str, float],
+    totals: Mapping[str, float],
+    label_smoothing: float = 0.0,
+    precision: str = "float32",
+) -> dict[str, Tensor]:
+    """Add one micro-batch's share of the step's gradient to `.grad`; the sums of its losses, by head."""
+    device = next(model.parameters()).device
+    batch = batch.to(device)
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
+        sums = {name: part for name, (part, _) in losses(model, batch, label_smoothing).items()}  # type: ignore[arg-type]
+    shares = [heads[name] * part / totals[name] for name, part in sums.items() if totals.get(name)]
+    if shares:
+        loss = torch.stack(shares).sum()
+        if loss.requires_grad:
+            loss.backward()
+    return {name: part.detach() for name, part in sums.items()}
+
+
+def accumulate(
+    model: nn.Module,
+    batches: Sequence[Batch],
+    heads: Mapping[str, float],
+    label_smoothing: float = 0.0,
+    precision: str = "float32",
+    seeds: Callable[[int], int] | None = None,
+    world: World | None = None,
+) -> Measured:
+    r"""Leave the gradient of the step's loss in `.grad`.
+
+    $L = \sum_h w_h \frac{\sum_b \mathrm{sum}_{h,b}}{\sum_b \mathrm{weight}_{h,b}}$ over all micro-batches
+    $b$ of all ranks: the denominator is known before the first backward pass, so the split changes nothing.
+
+    `seeds`: micro-batch to the seed of its dropout. `heads`: head to $w_h$.
+    Raises TrainingError when the step has nothing to predict.
+    """
+    world = world or World()
+    totals = total_weights(batches, heads, world)
+    if not any(totals.values()):
+        numbers = [number for batch in batches for number in batch.samples]
+        raise TrainingError(
+            f"nothing is to be predicted in this step (samples {some(numbers)})",
+            hint="raise batch_tokens or mask_rate, or look at the data",
+        )
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    for parameter in parameters:
+        parameter.grad = None
+    sums: dict[str, list[Tensor]] = {name: [] for name in sorted(heads)}
+    for i, batch in enumerate(batches):
+        if seeds is not None:
+            torch.manual_seed(seeds(i))
+        for name, part in backward(model, batch, heads, totals, label_smoothing, precision).items():
+            if name in sums:
+                sums[name].append(part)
+    own = [float(torch.stack(parts).double().sum()) if parts else 0.0 for parts in sums.values()]
+    counts = [float(sum(b.tokens for b in batches)), float(sum(b.places for b in batches))]
+    present = [float(p.grad is not None) for p in parameters] if world.size > 1 else []
+    *added, tokens, places = world.total([*present, *own, *counts])
+    world.sum_gradients(parameters, [count > 0 for count in added[: len(present)]])
+    means = {
+        name: value / totals[name]
+        for name, value in zip(sums, added[len(present) :], strict=True)
+        if totals[name]
+    }
+    loss = sum(heads[name] * mean for name, mean in means.items())
+    return Measured(loss, means, int(tokens), int(places), bool(np.isfinite(loss)))
+
+
+def clip(model: nn.Module, largest: float) -> float:
+    """The Euclidean norm of the whole gradient, which is then scaled down to `largest` (0: left as it is).
+
+    A gradient that is not finite is left as it is too.
+    """
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    norm = torch.nn.utils.get_total_norm(gradients)
+    if largest and torch.isfinite(norm):
+        torch.nn.utils.clip_grads_with_norm_(
+            [p for p in model.parameters() if p.grad is not None], largest, norm
+        )
+    return float(norm)
+
+
+def some(numbers: Sequence[int], most: int = 20) -> str:
+    """
+    >>> some([3, 1, 2], most=2)
+    '3, 1 and 1 more'
+    """
+    shown = ", ".join(map(str, numbers[:most]))
+    return shown + (f" and {len(numbers) - most} more" if len(numbers) > most else "")
