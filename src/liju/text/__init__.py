@@ -1,0 +1,42 @@
+"""Collect and clean text: sources to documents, duplicates dropped, a held-out share chosen by hash.
+
+>>> from liju.text import normalise
+>>> normalise("cafÃ©\\r\\n")[0]
+'café'
+"""
+
+from __future__ import annotations
+
+from liju.text.dedupe import fingerprint
+from liju.text.document import Document
+from liju.text.language import guess_language
+from liju.text.normalise import normalise
+from liju.text.passages import Passage, passages
+from liju.text.pieces import cut_place, pieces
+from liju.text.pipeline import clean
+from liju.text.report import Problem, SourceReport, TextReport
+from liju.text.rows import Row, rows
+from liju.text.shards import documents
+from liju.text.sources import File, resolve
+from liju.text.split import held_out
+
+__all__ = [
+    "Document",
+    "File",
+    "Passage",
+    "Problem",
+    "Row",
+    "SourceReport",
+    "TextReport",
+    "clean",
+    "cut_place",
+    "documents",
+    "fingerprint",
+    "guess_language",
+    "held_out",
+    "normalise",
+    "passages",
+    "pieces",
+    "resolve",
+    "rows",
+]

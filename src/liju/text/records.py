@@ -1,0 +1,183 @@
+"""Files of records (jsonl, csv, tsv): one mapping of strings a record, bad ones named."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from liju.text.encoding import Encoding, text_chunks
+from liju.text.pieces import bounded_lines
+from liju.text.report import Problem
+from liju.text.sources import File
+
+__all__ = ["RECORD", "Record", "invalid", "records", "whole_lines"]
+
+# Characters that one record, or one file that must be read whole, has at most.
+RECORD = 16_000_000
+
+Record = tuple[int, dict[str, str]]
+_INVALID = re.compile("[\ud800-\udfff]")
+_UNDOUBLED = re.compile(r'(?<!")"(?:"")*(?!")')
+
+
+def invalid(text: str) -> bool:
+    """Whether some of the text are bytes that could not be decoded."""
+    # Only text with such bytes cannot be encoded again, and encoding is the fastest look.
+    return not text.isascii() and bool(_INVALID.search(text))
+
+
+def bad_bytes(file: File, encoding: Encoding, line: int) -> Problem:
+    """The problem of a line with such bytes."""
+    first = f" (the first at byte {encoding.bad})" if encoding.bad is not None else ""
+    return Problem(file.name, str(line), f"bytes that are not UTF-8{first}", "invalid bytes")
+
+
+def whole_lines(chunks: Iterable[str], limit: int = RECORD) -> Iterator[tuple[int, str | None]]:
+    """The lines as (number, text); None instead of the text of a line longer than `limit`.
+
+    >>> list(whole_lines(["a\\nbbbbbb\\nc"], limit=4))
+    [(1, 'a'), (2, None), (3, 'c')]
+    """
+    held: tuple[int, str | None] | None = None
+    for number, part, text in bounded_lines(chunks, limit):
+        if part:
+            held = (number, None)
+            continue
+        if held:
+            yield held
+        held = (number, text)
+    if held:
+        yield held
+
+
+def records(file: File, encoding: Encoding, required: Iterable[str] = ()) -> Iterator[Record | Problem]:
+    """(line, values) of every record of a jsonl, csv or tsv file, all values as strings, or its Problem.
+
+    A csv or tsv starts with a header line unless the source names its columns. Every one of the `required`
+    columns must be in the header, and in each JSON object with a value. A tsv has no quoting; a field wholly
+    in quotes with every inner quote doubled, as spreadsheets write it, is unquoted.
+    """
+    required = list(required)
+    if file.format == "jsonl":
+        yield from _json_records(file, encoding, required)
+    else:
+        yield from _table(file, encoding, required)
+
+
+def _json_records(file: File, encoding: Encoding, required: list[str]) -> Iterator[Record | Problem]:
+    for number, line in whole_lines(text_chunks(file.path, encoding)):
+        place = str(number)
+        if line is None:
+            yield Problem(file.name, place, f"a line of more than {RECORD} characters", "too long")
+            continue
+        if not line.strip():
+            continue
+        if invalid(line):
+            yield bad_bytes(file, encoding, number)
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            if number == 1 and line.lstrip().startswith(("[", "{")) and line.strip() in ("[", "{"):
+                yield Problem(file.name, place, "not one JSON object a line", "not jsonl", fatal=True)
+                return
+            yield Problem(file.name, place, f"not JSON: {error}", "bad row")
+            continue
+        if isinstance(value, list) and number == 1:
+            yield Problem(file.name, place, "a JSON array, not one object a line", "not jsonl", fatal=True)
+            return
+        if not isinstance(value, dict):
+            yield Problem(file.name, place, "not a JSON object", "bad row")
+            continue
+        values = {key: _string(item) for key, item in value.items() if item is not None}
+        missing = [name for name in required if name not in values]
+        if missing:
+            has = ", ".join(values) or "nothing"
+            yield Problem(file.name, place, f"no field {missing[0]!r} (it has {has})", "bad row")
+        elif any(map(invalid, values.values())):
+            yield Problem(file.name, place, "half of a surrogate pair", "bad row")
+        else:
+            yield number, values
+
+
+def _string(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _table(file: File, encoding: Encoding, required: list[str]) -> Iterator[Record | Problem]:
+    header = list(file.columns)
+    if header and (missing := [name for name in required if name not in header]):
+        yield Problem(
+            file.name, "", f"no column {missing[0]!r} among {', '.join(header)}", "missing column", fatal=True
+        )
+        return
+    for row in _csv_rows(file, encoding) if file.format == "csv" else _tsv_rows(file, encoding):
+        if isinstance(row, Problem):
+            yield row
+            continue
+        number, values = row
+        if not header:
+            header = [name.strip() for name in values]
+            twice = [name for name in header if header.count(name) > 1]
+            missing = [name for name in required if name not in header]
+            if twice:
+                what = f"the header has two columns {twice[0]!r}"
+                yield Problem(file.name, str(number), what, "bad header", fatal=True)
+                return
+            if missing:
+                what = f"no column {missing[0]!r} in the header ({', '.join(header)[:200]})"
+                yield Problem(file.name, str(number), what, "missing column", fatal=True)
+                return
+        elif len(values) != len(header):
+            columns = "column" if len(values) == 1 else "columns"
+            what = f"{len(values)} {columns} where the header has {len(header)}"
+            yield Problem(file.name, str(number), what, "bad row")
+        elif any(map(invalid, values)):
+            yield bad_bytes(file, encoding, number)
+        else:
+            yield number, dict(zip(header, values, strict=True))
+
+
+def _csv_rows(file: File, encoding: Encoding) -> Iterator[tuple[int, list[str]] | Problem]:
+    too_long: list[int] = []
+
+    def lines() -> Iterator[str]:
+        for number, line in whole_lines(text_chunks(file.path, encoding)):
+            if line is None:
+                too_long.append(number)
+            yield (line or "") + "\n"
+
+    csv.field_size_limit(max(RECORD, csv.field_size_limit()))
+    reader = csv.reader(lines(), strict=True)
+    while True:
+        start = reader.line_num + 1
+        try:
+            values = next(reader, None)
+        except csv.Error as error:
+            yield Problem(file.name, str(start), f"not csv: {error}", "bad row")
+            continue
+        if too_long:
+            what = f"a line of more than {RECORD} characters"
+            yield Problem(file.name, str(too_long.pop()), what, "too long")
+        elif values is None:
+            return
+        elif values:
+            yield start, values
+
+
+def _tsv_rows(file: File, encoding: Encoding) -> Iterator[tuple[int, list[str]] | Problem]:
+    for number, line in whole_lines(text_chunks(file.path, encoding)):
+        if line is None:
+            what = f"a line of more than {RECORD} characters"
+            yield Problem(file.name, str(number), what, "too long")
+        elif line.strip():
+            yield number, [_unquoted(value) for value in line.split("\t")]
+
+
+def _unquoted(value: str) -> str:
+    if len(value) >= 2 and value[0] == value[-1] == '"' and not _UNDOUBLED.search(value[1:-1]):
+        return value[1:-1].replace('""', '"')
+    return value
