@@ -7,6 +7,7 @@ shares lie in 0..1, BLEU and chrF in 0..100 as sacrebleu prints them.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -46,7 +47,7 @@ def f1(
     $$ F_1 = \frac{2\,TP}{2\,TP + FP + FN} $$
 
     macro: the plain mean of the labels' $F_1$, so that a rare label counts as much as a common one;
-    micro: $TP$, $FP$ and $FN$ summed over the labels first, which is the accuracy when each example has one label.
+    micro: $TP$, $FP$ and $FN$ summed over the labels first: the accuracy, when each example has one label.
     A label that is never right has $F_1 = 0$. (scikit-learn, `f1_score`.)
 
     Raises DataError on lengths that differ or are 0, MissingExtra without scikit-learn.
@@ -75,19 +76,15 @@ class Confusion:
 def confusion(answers: Sequence[str], expected: Sequence[str], labels: Sequence[str] = ()) -> Confusion:
     """The table of expected (rows) by answered (columns); `labels` gives the order, new ones come after it.
 
-    Raises DataError on lengths that differ or are 0, MissingExtra without scikit-learn.
+    Raises DataError on lengths that differ or are 0.
 
     >>> confusion(["pos", "neg", "pos"], ["pos", "neg", "neg"])
     Confusion(labels=('neg', 'pos'), counts=((1, 1), (0, 1)))
     """
     _paired(answers, expected)
-    try:
-        from sklearn.metrics import confusion_matrix
-    except ImportError:
-        raise MissingExtra("scikit-learn", extra="evaluate") from None
     order = list(dict.fromkeys([*labels, *sorted({*answers, *expected})]))
-    counts = confusion_matrix(list(expected), list(answers), labels=order)
-    return Confusion(tuple(order), tuple(tuple(int(count) for count in row) for row in counts))
+    counts = Counter(zip(expected, answers, strict=True))
+    return Confusion(tuple(order), tuple(tuple(counts[right, got] for got in order) for right in order))
 
 
 def han_share(texts: Sequence[str]) -> float:
@@ -118,7 +115,7 @@ class CorpusScore:
 def bleu(answers: Sequence[str], references: Sequence[str], tokenize: str = "") -> CorpusScore:
     r"""BLEU of a corpus with one reference each (Papineni et al. 2002), computed by sacrebleu.
 
-    $$ \mathrm{BLEU} = 100 \cdot \min\left(1, e^{1 - r/c}\right) \exp\Big(\tfrac14 \sum_{n=1}^{4} \ln p_n\Big) $$
+    $$ \mathrm{BLEU} = 100 \min\left(1, e^{1 - r/c}\right) \exp\Big(\tfrac14 \sum_{n=1}^{4} \ln p_n\Big) $$
 
     with $c$ and $r$ the lengths in words of answers and references, and $p_n$ the clipped precision of
     $n$-grams. What a word is, is the tokenizer: `zh` (each Han character is one) when at least 30 % of the
@@ -134,7 +131,7 @@ def bleu(answers: Sequence[str], references: Sequence[str], tokenize: str = "") 
     """
     _paired(answers, references)
     try:
-        from sacrebleu.metrics import BLEU
+        from sacrebleu.metrics.bleu import BLEU
     except ImportError:
         raise MissingExtra("sacrebleu", extra="evaluate") from None
     share = han_share(references)
@@ -142,7 +139,9 @@ def bleu(answers: Sequence[str], references: Sequence[str], tokenize: str = "") 
         note = f"tokenized as {tokenize!r}, as asked"
     else:
         tokenize = "zh" if share >= 0.3 else "13a"
-        note = f"tokenized as {tokenize!r}: {share:.0%} of the references' characters are Han".replace("%", " %")
+        note = f"tokenized as {tokenize!r}: {share:.0%} of the references' characters are Han".replace(
+            "%", " %"
+        )
     metric = BLEU(tokenize=tokenize)
     score = metric.corpus_score(list(answers), [list(references)]).score
     return CorpusScore(float(score), str(metric.get_signature()), note)
@@ -162,7 +161,7 @@ def chrf(answers: Sequence[str], references: Sequence[str]) -> CorpusScore:
     """
     _paired(answers, references)
     try:
-        from sacrebleu.metrics import CHRF
+        from sacrebleu.metrics.chrf import CHRF
     except ImportError:
         raise MissingExtra("sacrebleu", extra="evaluate") from None
     metric = CHRF()
@@ -259,9 +258,9 @@ def accuracy_interval(
 
     Draw $n$ examples with replacement, `resamples` times; the interval lies between the
     $(1 - c)/2$ and $(1 + c)/2$ quantiles of their accuracies. The number of right ones in such a draw is
-    $\mathrm{Binomial}(n, \text{accuracy})$, so it is drawn as that. It says how much the *test set's*
-    chance matters; how much the training's does, is the deviation over seeds. When all are right (or wrong) the interval
-    has no width: then n is too small to tell, not the model perfect.
+    $\mathrm{Binomial}(n, \text{accuracy})$, so it is drawn as that. It says how much the
+    choice of the test set matters; how much the choice of the seed does, is the deviation over seeds. When
+    all are right (or wrong) the interval has no width: then n is too small to tell, not the model perfect.
 
     Raises DataError on lengths that differ or are 0.
 

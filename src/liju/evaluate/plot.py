@@ -11,20 +11,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from importlib.resources import files
 
 from liju.errors import DataError
 
 __all__ = ["STYLE", "Bar", "Series", "bar_chart", "confusion_plot", "line_plot", "standalone", "ticks"]
 
 # Colours that differ for the colour-blind too (after Okabe and Ito), one set for each background.
-STYLE = """
-.plot{--ink:#1f2328;--faint:#646c76;--grid:#e3e6ea;--s0:#0b62a8;--s1:#c2410c;--s2:#0f7b5f;--s3:#9c3587;--s4:#8a6100;--s5:#4b5563;--heat:11,98,168;
-font:13px system-ui,-apple-system,"Segoe UI",Roboto,"PingFang SC","Microsoft YaHei","Noto Sans CJK SC",sans-serif;width:100%;height:auto;max-width:100%;display:block}
-@media (prefers-color-scheme:dark){.plot{--ink:#e6e8eb;--faint:#9aa3ad;--grid:#30353c;--s0:#6cb6ff;--s1:#ff9d5c;--s2:#4fd1a5;--s3:#e48fd4;--s4:#e0b84c;--s5:#b0b8c1;--heat:108,182,255}}
-.plot text{fill:var(--faint)}.plot .title,.plot .value{fill:var(--ink)}.plot .title{font-weight:600}
-.plot .grid{stroke:var(--grid)}.plot .axis{stroke:var(--faint)}.plot .line{fill:none;stroke-width:1.8;stroke-linejoin:round}
-.plot .hit{fill:transparent;stroke:none}.plot .hit:hover{fill:var(--ink);fill-opacity:.25}
-""".replace("\n", "")
+STYLE = files("liju.evaluate").joinpath("plot.css").read_text(encoding="utf-8").replace("\n", "")
 
 # Width and height of a line plot in its own units, which are pixels at full size: about what half a page
 # and a whole telephone have, so that 13 px text stays readable on both.
@@ -98,93 +92,97 @@ def line_plot(series: Sequence[Series], title: str, x_label: str = "", y_label: 
     pieces = [_finite_pieces(one) for one in series]
     points = [point for parts in pieces for part in parts for point in part]
     legend, legend_height = _legend([one.name for one in series])
-    top, bottom, left, right = 34 + legend_height, 46, 52, 14
-    body = [f'<text class="title" x="0" y="15">{escape(title)}</text>', legend]
+    body = [_text(title, 0, 15, "title"), legend]
     if not points:
-        body.append(f'<text x="{WIDTH / 2}" y="{HEIGHT / 2}" text-anchor="middle">no values</text>')
-        return _svg(WIDTH, HEIGHT, title, body)
+        return _svg(WIDTH, HEIGHT, title, [*body, _text("no values", WIDTH / 2, HEIGHT / 2, anchor="middle")])
+    top, base, left, right = 34 + legend_height, HEIGHT - 46, 52, WIDTH - 14
     x_low, x_high = _range([x for x, _ in points], pad=0)
     y_low, y_high = _range([y for _, y in points], pad=0.06)
 
     def place(x: float, y: float) -> tuple[float, float]:
-        return (
-            left + (x - x_low) / (x_high - x_low) * (WIDTH - left - right),
-            HEIGHT - bottom - (y - y_low) / (y_high - y_low) * (HEIGHT - top - bottom),
-        )
+        # Halves, so that a range near the largest float does not overflow.
+        across = (x / 2 - x_low / 2) / (x_high / 2 - x_low / 2)
+        up = (y / 2 - y_low / 2) / (y_high / 2 - y_low / 2)
+        return left + across * (right - left), base - up * (base - top)
 
     for value in ticks(y_low, y_high):
         _, at = place(x_low, value)
-        body.append(f'<line class="grid" x1="{left}" x2="{WIDTH - right}" y1="{at:.1f}" y2="{at:.1f}"/>')
-        body.append(f'<text x="{left - 7}" y="{at + 4:.1f}" text-anchor="end">{number(value)}</text>')
+        body.append(_element("line", class_="grid", x1=left, x2=right, y1=at, y2=at))
+        body.append(_text(number(value), left - 7, at + 4, anchor="end"))
     for value in ticks(x_low, x_high):
         at, _ = place(value, y_low)
-        base = HEIGHT - bottom
-        body.append(f'<line class="axis" x1="{at:.1f}" x2="{at:.1f}" y1="{base}" y2="{base + 4}"/>')
-        body.append(f'<text x="{at:.1f}" y="{base + 18}" text-anchor="middle">{number(value)}</text>')
-    base = HEIGHT - bottom
-    body.append(f'<line class="axis" x1="{left}" x2="{WIDTH - right}" y1="{base}" y2="{base}"/>')
-    body.append(f'<text x="{(left + WIDTH - right) / 2}" y="{HEIGHT - 8}" text-anchor="middle">{escape(x_label)}</text>')
-    if y_label:
-        body.append(f'<text x="{WIDTH - right}" y="15" text-anchor="end">{escape(y_label)}</text>')
-    # All lines first, then all marks, so that no line hides what can be pointed at.
+        body.append(_element("line", class_="axis", x1=at, x2=at, y1=base, y2=base + 4))
+        body.append(_text(number(value), at, base + 18, anchor="middle"))
+    body.append(_element("line", class_="axis", x1=left, x2=right, y1=base, y2=base))
+    body.append(_text(x_label, (left + right) / 2, HEIGHT - 8, anchor="middle"))
+    body.append(_text(y_label, right, 15, anchor="end"))
+    # All lines first, then all that can be pointed at, so that no line hides a mark.
     marks: list[str] = []
     for at, (one, parts) in enumerate(zip(series, pieces, strict=True)):
-        colour = f"var(--s{at % COLOURS})"
-        dash = f' stroke-dasharray="{DASHES[at % COLOURS]}"' if DASHES[at % COLOURS] else ""
-        for part in parts:
-            part = _thin(part)
+        for part in map(_thin, parts):
             placed = [place(x, y) for x, y in part]
             if len(placed) > 1:
+                # A noisy line is drawn thin, so that a calm one over it can be seen.
                 path = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
-                body.append(f'<polyline class="line" style="stroke:{colour}"{dash} points="{path}"/>')
+                thin = ";stroke-width:1" if len(placed) > 120 else ""
+                body.append(_element("polyline", class_="line", points=path, **_stroke(at, thin)))
             every = -(-len(placed) // 60)
             for index, ((x, y), (x_value, y_value)) in enumerate(zip(placed, part, strict=True)):
-                if len(placed) <= 12:
-                    body.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" style="fill:{colour}"/>')
+                if len(placed) <= 30:
+                    style = f"fill:var(--s{at % COLOURS})"
+                    body.append(_element("circle", class_="dot", cx=x, cy=y, r=2.6, style=style))
                 if index % every == 0 or index == len(placed) - 1:
-                    says = escape(f"{one.name}, {x_label or 'x'} {number(x_value)}: {y_value:.4g}")
-                    marks.append(f'<circle class="hit" cx="{x:.1f}" cy="{y:.1f}" r="6"><title>{says}</title></circle>')
+                    says = _title(f"{one.name}, {x_label or 'x'} {number(x_value)}: {y_value:.4g}")
+                    marks.append(_element("circle", says, class_="hit", cx=x, cy=y, r=6))
     return _svg(WIDTH, HEIGHT, title, body + marks)
 
 
-def bar_chart(bars: Sequence[Bar], title: str, unit: str = "") -> str:
-    """Horizontal bars from zero, in the order given, each with its number; a whisker is one deviation.
+def bar_chart(bars: Sequence[Bar], title: str, unit: str = "", digits: int | None = None) -> str:
+    """Horizontal bars from zero, in the order given, each with its number (to `digits`).
 
-    >>> plot = bar_chart([Bar("majority", 50.0), Bar("ours", 86.0, 1.2), Bar("failed", float("nan"))], "accuracy", "%")
+    A whisker is one deviation.
+
+    >>> bars = [Bar("majority", 50.0), Bar("ours", 86.0, 1.2), Bar("failed", float("nan"))]
+    >>> plot = bar_chart(bars, "accuracy", "%")
     >>> plot.count('class="bar"'), "86 ± 1.2" in plot, "no value" in plot
     (2, True, True)
     """
     row, top = 46, 30
     height = top + row * max(len(bars), 1) + 4
-    body = [f'<text class="title" x="0" y="15">{escape(title)}</text>']
+    body = [_text(title, 0, 15, "title")]
     if not bars:
-        body.append(f'<text x="{WIDTH / 2}" y="{height / 2 + 12}" text-anchor="middle">no values</text>')
-    reach = [bar.value + s * (bar.deviation if math.isfinite(bar.deviation) else 0) for bar in bars for s in (1, -1)]
-    reach = [value for value in reach if math.isfinite(value)]
-    low, high = min([0.0, *reach]), max([0.0, *reach])
-    span = (high - low) or 1.0
-    zero = -low / span * WIDTH
+        body.append(_text("no values", WIDTH / 2, height / 2 + 12, anchor="middle"))
+    reach = [0.0]
+    for bar in bars:
+        wide = bar.deviation if math.isfinite(bar.deviation) else 0.0
+        reach += [end for end in (bar.value - wide, bar.value + wide) if math.isfinite(end)]
+    low, high = _range(reach, pad=0) if any(reach) else (0.0, 1.0)
+
+    def place(value: float) -> float:
+        return (value / 2 - low / 2) / (high / 2 - low / 2) * WIDTH
+
+    show = number if digits is None else f"{{:.{digits}f}}".format
     for at, bar in enumerate(bars):
         y = top + at * row
-        name = f'<text x="0" y="{y + 14}">{escape(_short(bar.name, 48))}</text>'
+        body.append(_text(_short(bar.name, 48), 0, y + 14))
         if not math.isfinite(bar.value):
-            body += [name, f'<text x="{WIDTH}" y="{y + 14}" text-anchor="end">no value</text>']
+            body.append(_text("no value", WIDTH, y + 14, anchor="end"))
             continue
-        known = math.isfinite(bar.deviation)
-        says = number(bar.value) + (f" ± {number(bar.deviation)}" if known else "") + (f" {unit}" if unit else "")
-        end = (bar.value - low) / span * WIDTH
-        body += [
-            name,
-            f'<text class="value" x="{WIDTH}" y="{y + 14}" text-anchor="end">{escape(says)}</text>',
-            f'<rect class="bar" x="{min(zero, end):.1f}" y="{y + 20}" width="{max(abs(end - zero), 1):.1f}" height="12" rx="2"'
-            f' style="fill:var(--s0)"><title>{escape(f"{bar.name}: {says}")}</title></rect>',
-        ]
-        if known and bar.deviation > 0:
-            reach_of = bar.deviation / span * WIDTH
-            body.append(
-                f'<path class="axis" style="stroke:var(--ink);fill:none" d="M{end - reach_of:.1f} {y + 26}H{end + reach_of:.1f}'
-                f'M{end - reach_of:.1f} {y + 22}v8M{end + reach_of:.1f} {y + 22}v8"/>'
+        known = math.isfinite(bar.value - bar.deviation) and math.isfinite(bar.value + bar.deviation)
+        says = show(bar.value) + (f" ± {show(bar.deviation)}" if known else "") + (f" {unit}" if unit else "")
+        body.append(_text(says, WIDTH, y + 14, "value", "end"))
+        start, end = sorted([place(0), place(bar.value)])
+        says = _title(f"{bar.name}: {says}")
+        body.append(
+            _element(
+                "rect", says, class_="bar", x=start, y=y + 20, width=max(end - start, 1), height=12, rx=2
             )
+        )
+        if known and bar.deviation > 0:
+            whisker = place(bar.value - bar.deviation), place(bar.value + bar.deviation)
+            path = f"M{whisker[0]:.1f} {y + 26}H{whisker[1]:.1f}"
+            path += "".join(f"M{side:.1f} {y + 22}v8" for side in whisker)
+            body.append(_element("path", class_="whisker", d=path))
     return _svg(WIDTH, height, title, body)
 
 
@@ -199,38 +197,32 @@ def confusion_plot(labels: Sequence[str], counts: Sequence[Sequence[int]], title
     """
     if len(counts) != len(labels) or any(len(row) != len(labels) for row in counts):
         raise DataError(f"a confusion matrix of {len(labels)} labels needs as many rows and columns")
-    number_of = max(len(labels), 1)
-    longest = max([_columns(_short(label, 14)) for label in labels], default=0)
-    left, top = 30 + 7 * longest, 62
-    cell = min(64.0, (WIDTH - left) / number_of)
-    height = round(top + cell * number_of + 8)
+    names = [_short(label, 14) for label in labels]
+    left, top = 30 + 7 * max(map(_columns, names), default=0), 62
+    cell = min(64.0, (WIDTH - left) / max(len(labels), 1))
+    height = round(top + cell * len(labels) + 8)
+    side = f"translate(12 {top + cell * len(labels) / 2:.0f}) rotate(-90)"
     body = [
-        f'<text class="title" x="0" y="15">{escape(title)}</text>',
-        f'<text x="{left}" y="36">answered</text>',
-        f'<text transform="translate(12 {top + cell * number_of / 2:.0f}) rotate(-90)" text-anchor="middle">expected</text>',
+        _text(title, 0, 15, "title"),
+        _text("answered", left, 36),
+        _element("text", "expected", transform=side, text_anchor="middle"),
     ]
     for at, label in enumerate(labels):
-        middle = top + cell * (at + 0.5)
-        fits = max(int(cell / 7.5), 1)
-        body.append(f'<text x="{left - 8}" y="{middle + 4:.1f}" text-anchor="end">{escape(_short(label, 14))}</text>')
-        body.append(
-            f'<text x="{left + cell * (at + 0.5):.1f}" y="{top - 8}" text-anchor="middle">{escape(_short(label, fits))}'
-            f"<title>{escape(label)}</title></text>"
-        )
+        body.append(_text(names[at], left - 8, top + cell * (at + 0.5) + 4, anchor="end"))
+        # A name wider than its column is cut; the whole name shows when pointed at.
+        head = escape(_short(label, max(int(cell / 7.5), 1))) + _title(label)
+        body.append(_element("text", head, x=left + cell * (at + 0.5), y=top - 8, text_anchor="middle"))
         total = sum(counts[at])
         for across, count in enumerate(counts[at]):
             share = count / total if total else 0.0
             x, y = left + cell * across, top + cell * at
-            says = escape(f"expected {label}, answered {labels[across]}: {count} of {total} ({share:.0%})").replace("%", " %")
-            body.append(
-                f'<rect x="{x + 1:.1f}" y="{y + 1:.1f}" width="{cell - 2:.1f}" height="{cell - 2:.1f}" rx="3"'
-                f' style="fill:rgba(var(--heat),{0.06 + 0.5 * share:.3f})"><title>{says}</title></rect>'
-            )
+            says = f"expected {label}, answered {labels[across]}: {count} of {total} ({100 * share:.0f} %)"
+            fill = f"fill:rgba(var(--heat),{0.06 + 0.5 * share:.3f})"
+            size = {"width": cell - 2, "height": cell - 2}
+            body.append(_element("rect", _title(says), x=x + 1, y=y + 1, rx=3, style=fill, **size))
             if cell >= 22:
-                body.append(
-                    f'<text class="value" x="{x + cell / 2:.1f}" y="{y + cell / 2 + 4:.1f}" text-anchor="middle"'
-                    f' style="pointer-events:none{";font-weight:600" if across == at else ""}">{number(count)}</text>'
-                )
+                kind = "value right" if across == at else "value"
+                body.append(_text(number(count), x + cell / 2, y + cell / 2 + 4, kind, "middle"))
     return _svg(WIDTH, height, title, body)
 
 
@@ -244,11 +236,36 @@ def standalone(plot: str) -> str:
     return f'<svg xmlns="http://www.w3.org/2000/svg"{head.removeprefix("<svg")}><style>{STYLE}</style>{rest}'
 
 
+def _element(name: str, inner: str = "", **attributes: str | float) -> str:
+    """One SVG element; `inner` is markup, attributes are escaped; x2 and the like to a tenth of a pixel."""
+    parts = [name]
+    for key, value in attributes.items():
+        text = value if isinstance(value, str) else f"{value:.1f}".removesuffix(".0")
+        parts.append(f'{key.rstrip("_").replace("_", "-")}="{escape(text)}"')
+    return f"<{' '.join(parts)}>{inner}</{name}>" if inner else f"<{' '.join(parts)}/>"
+
+
+def _text(text: str, x: float, y: float, kind: str = "", anchor: str = "") -> str:
+    extra = {"class_": kind} if kind else {}
+    extra |= {"text_anchor": anchor} if anchor else {}
+    return _element("text", escape(text), x=x, y=y, **extra) if text else ""
+
+
+def _title(text: str) -> str:
+    """What shows when the mark around it is pointed at."""
+    return f"<title>{escape(text)}</title>"
+
+
+def _stroke(at: int, more: str = "") -> dict[str, str]:
+    """Colour and dash of the series `at`."""
+    dash = DASHES[at % COLOURS]
+    style = {"style": f"stroke:var(--s{at % COLOURS}){more}"}
+    return style | ({"stroke_dasharray": dash} if dash else {})
+
+
 def _svg(width: float, height: float, title: str, body: Sequence[str]) -> str:
-    return (
-        f'<svg class="plot" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">'
-        f"{''.join(body)}</svg>"
-    )
+    box = f"0 0 {width} {height}"
+    return _element("svg", "".join(body), class_="plot", viewBox=box, role="img", aria_label=title)
 
 
 def _legend(names: Sequence[str]) -> tuple[str, int]:
@@ -259,11 +276,8 @@ def _legend(names: Sequence[str]) -> tuple[str, int]:
         wide = 34 + 7.2 * _columns(text)
         if x and x + wide > WIDTH:
             x, y = 0.0, y + 18
-        dash = f' stroke-dasharray="{DASHES[at % COLOURS]}"' if DASHES[at % COLOURS] else ""
-        parts.append(
-            f'<line class="line" x1="{x:.0f}" x2="{x + 20:.0f}" y1="{y - 4}" y2="{y - 4}" style="stroke:var(--s{at % COLOURS})"{dash}/>'
-            f'<text x="{x + 26:.0f}" y="{y}">{escape(text)}</text>'
-        )
+        parts.append(_element("line", class_="line", x1=x, x2=x + 20, y1=y - 4, y2=y - 4, **_stroke(at)))
+        parts.append(_text(text, x + 26, y))
         x += wide + 10
     return "".join(parts), (y - 35 + 16) if names else 0
 
@@ -280,7 +294,7 @@ def _finite_pieces(series: Series) -> list[list[tuple[float, float]]]:
 
 
 def _thin(points: list[tuple[float, float]], most: int = WIDTH) -> list[tuple[float, float]]:
-    """At most about `most` points: the first, last, lowest and highest of each stretch, so that no spike is lost."""
+    """At most about `most` points: the first, last, lowest and highest of each stretch. No spike is lost."""
     if len(points) <= most:
         return points
     size = -(-len(points) * 4 // most)

@@ -56,7 +56,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Cell:
-    """One number as it is shown: `value` ("86.2 ± 0.4"), `difference` to the main system ("−3.1"), best or not."""
+    """One number as shown: `value` ("86.2 ± 0.4"), `difference` to the main system ("-3.1"), best or not."""
 
     value: str
     difference: str
@@ -147,24 +147,27 @@ class ScoreTable:
         return grid
 
     def _legend(self, best: str) -> str:
-        parts = [f"in brackets: the difference to {self.main}"] if self.spread_of_main() else []
+        parts = [f"in brackets: the difference to {self.main}"] if self.compares else []
         parts.append(f"{best}: best")
         if any(len(values) > 1 for row in self.rows for values in row.values.values()):
             parts.append("±: deviation over seeds")
         return f"({'; '.join(parts)})"
 
-    def spread_of_main(self) -> bool:
+    @property
+    def compares(self) -> bool:
         """Whether there is a main system with a value to compare with."""
         return any(self.spread(self.main, metric.name) for metric in self.columns)
 
     def text(self) -> str:
-        """Plain text, one line a system; the best is marked with a star. Columns line up with Chinese names."""
+        """Plain text, one line a system; a star marks the best. Columns line up with Chinese names too."""
         grid = self._grid("{} *")
         widths = [max(_width(row[at]) for row in grid) for at in range(len(grid[0]))]
         for at in range(1, len(self.columns) + 1):
             widths[at] = max(widths[at], 19)
         lines = [
-            "  ".join(text + " " * (width - _width(text)) for text, width in zip(row, widths, strict=True)).rstrip()
+            "  ".join(
+                text + " " * (width - _width(text)) for text, width in zip(row, widths, strict=True)
+            ).rstrip()
             for row in grid
         ]
         return "\n".join([*lines, self._legend("*")])
@@ -186,11 +189,11 @@ class ScoreTable:
 
     def html(self) -> str:
         """An HTML table without style of its own: classes `main`, `best`, `difference`, `note`."""
-        heads = "".join(
-            f'<th class="number" scope="col">{escape(metric.title)}<small>{"↑" if metric.higher_is_better else "↓"}'
-            f' {"higher" if metric.higher_is_better else "lower"} is better</small></th>'
-            for metric in self.columns
-        )
+        heads = ""
+        for metric in self.columns:
+            arrow, way = ("↑", "higher") if metric.higher_is_better else ("↓", "lower")
+            small = f"<small>{arrow}<i> {way} is better</i></small>"
+            heads += f'<th class="number" scope="col">{escape(metric.title)}{small}</th>'
         lines = []
         for row in self.rows:
             cells = ""
@@ -243,7 +246,11 @@ class ScoreTable:
             "main": self.main,
             "metrics": [vars(metric) if isinstance(metric, Metric) else metric for metric in self.metrics],
             "rows": [
-                {"system": row.system, "note": row.note, "values": {k: list(v) for k, v in row.values.items()}}
+                {
+                    "system": row.system,
+                    "note": row.note,
+                    "values": {k: list(v) for k, v in row.values.items()},
+                }
                 for row in self.rows
             ],
         }

@@ -1,0 +1,92 @@
+"""The table of scores is honest: the best is bold whoever it is, and differences are what they say."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from rich.console import Console
+
+from liju.errors import DataError
+from liju.evaluate import Metric, ScoreTable
+
+
+def table() -> ScoreTable:
+    scores = ScoreTable(["accuracy", "bits_per_byte"], main="ours")
+    scores.add("ours", accuracy=[0.8, 0.9], bits_per_byte=2.0)
+    scores.add("n-gram", accuracy=0.9, bits_per_byte=1.5, note="order 5")
+    scores.add("大模型", accuracy=[math.nan, 0.99])
+    return scores
+
+
+def test_best_is_bold_whoever_wins_and_lower_may_be_better():
+    lines = table().markdown().splitlines()
+    assert lines[2] == "| ours | 85.0 ± 7.1 | 2.000 | 2 |  |"
+    assert lines[3] == "| n-gram | **90.0 (+5.0)** | **1.500 (-0.500)** | 1 | order 5 |"
+
+
+def test_a_run_that_is_not_a_number_is_never_best_and_a_missing_metric_is_a_dash():
+    assert table().markdown().splitlines()[4] == "| 大模型 | nan | – | 2 |  |"
+
+
+def test_ties_are_both_best_and_a_single_system_is_not():
+    scores = ScoreTable(["bleu"], main="a")
+    scores.add("a", bleu=7.0)
+    assert "**" not in scores.markdown()
+    scores.add("b", bleu=7.0)
+    assert scores.markdown().count("**7.0") == 2
+    assert "(+0.0)" in scores.markdown()
+
+
+def test_text_lines_up_with_chinese_names():
+    from rich.cells import cell_len
+
+    lines = table().text().splitlines()
+    at = [
+        cell_len(line[: line.index(word)])
+        for line, word in zip(lines, ["accuracy", "85", "90", "nan"], strict=False)
+    ]
+    assert len(set(at)) == 1
+    assert lines[-1].startswith("(in brackets: the difference to ours")
+
+
+def test_html_escapes_and_marks_the_main_system():
+    scores = ScoreTable(["accuracy"], main="<script>")
+    scores.add("<script>", accuracy=0.5, note="a & b")
+    html = scores.html()
+    assert "<script>" not in html and "&lt;script&gt;" in html and "a &amp; b" in html
+    assert '<tr class="main">' in html
+
+
+def test_rich_shows_every_number():
+    console = Console(width=120, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(table().rich())
+    text = console.export_text()
+    for part in ("85.0 ± 7.1", "90.0 (+5.0)", "1.500 (-0.500)", "order 5", "大模型"):
+        assert part in text
+    console.file.close()
+
+
+def test_pipes_do_not_break_the_markdown():
+    scores = ScoreTable(["accuracy"])
+    scores.add("a|b", accuracy=0.5, note="line\nbreak")
+    assert scores.markdown().splitlines()[2] == "| a\\|b | 50.0 | 1 | line break |"
+
+
+def test_through_json_and_back():
+    scores = ScoreTable(["accuracy", Metric("speed", "requests/s", digits=0)], main="a")
+    scores.add("a", accuracy=[0.5, 0.7], speed=3)
+    assert ScoreTable.from_dict(json.loads(json.dumps(scores.to_dict()))) == scores
+
+
+def test_mistakes_are_told():
+    with pytest.raises(DataError, match="unknown metric 'acuracy'") as error:
+        ScoreTable(["acuracy"])
+    assert error.value.hint == "did you mean 'accuracy'?"
+    scores = ScoreTable(["accuracy"])
+    with pytest.raises(DataError, match="no metric 'bleu'"):
+        scores.add("a", bleu=1.0)
+    scores.add("a", accuracy=1.0)
+    with pytest.raises(DataError, match="already"):
+        scores.add("a", accuracy=1.0)
