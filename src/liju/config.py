@@ -61,7 +61,7 @@ class Source(Section):
     """One place that text comes from. A plain string is the same as {path = "..."}."""
 
     path: str
-    """a file, a folder, a pattern (data/**/*.txt), or package:NAME/inside for a file in an installed package"""
+    """a file, a folder, a pattern (data/**/*.txt), or package:NAME/inside for an installed package's"""
     format: Literal["auto", "text", "lines", "jsonl", "csv", "tsv", "html", "gettext", "tagged", "python"] = (
         "auto"
     )
@@ -447,7 +447,7 @@ _KEY = re.compile(r"^\s*([\w.\"-]+)\s*=")
 
 
 def _line_numbers(text: str) -> dict[tuple[str, ...], int]:
-    """The line of each section and key. tomllib does not say; keys inside inline tables have their parent's."""
+    """The line of each section and key, which tomllib does not say; inside inline tables, their parent's."""
     found: dict[tuple[str, ...], int] = {}
     section: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), start=1):

@@ -68,7 +68,7 @@ class Masked:
         partner = places ^ 1
         coupled = partner < self.size
         other = self.order.take(passes * self.size + np.where(coupled, partner, places))
-        # One fair coin a couple: a bit of the key of (pass, couple), from a permutation that costs nothing more.
+        # One fair coin a couple, the same for both.
         coin = np.array(
             [key_of("couple", self.seed, p, c) & 1 for p, c in zip(passes, places // 2, strict=True)], bool
         )

@@ -15,8 +15,8 @@ __all__ = ["Translation"]
 
 
 class Translation:
-    r"""$L = -\sum_t \sum_v q_t(v) \log p(v \mid y_{<t}, x)$, where $q_t$ gives $1 - \epsilon$ to the right word
-    and spreads $\epsilon$ over the vocabulary (Vaswani et al. 2017 has $\epsilon = 0.1$).
+    r"""$L = -\sum_t \sum_v q_t(v) \log p(v \mid y_{<t}, x)$, where $q_t$ gives $1 - \epsilon$ to the right
+    word and spreads $\epsilon$ over the vocabulary (Vaswani et al. 2017 has $\epsilon = 0.1$).
 
     `sources` and `targets` are token ids without special tokens. Samples with an empty side, or longer than
     `max_length`, must be dealt with by the reader, who knows their file and line.

@@ -56,14 +56,12 @@ def pack(samples: Sequence[Sample], width: int = 0) -> list[list[int]]:
     rows: list[list[int]] = []
     room: list[list[int]] = []
     for i in sorted(range(len(samples)), key=lambda i: (-sum(lengths[i]), i)):
-        for row, free in zip(rows, room, strict=True):
-            if lengths[i][0] <= free[0] and lengths[i][1] <= free[1]:
-                break
-        else:
-            row, free = [], [width, width]
-            rows.append(row)
-            room.append(free)
-        row.append(i)
-        free[0] -= lengths[i][0]
-        free[1] -= lengths[i][1]
+        fits = (r for r, free in enumerate(room) if lengths[i][0] <= free[0] and lengths[i][1] <= free[1])
+        r = next(fits, len(rows))
+        if r == len(rows):
+            rows.append([])
+            room.append([width, width])
+        rows[r].append(i)
+        room[r][0] -= lengths[i][0]
+        room[r][1] -= lengths[i][1]
     return rows

@@ -1,0 +1,27 @@
+"""liju finetune: train for a task with labelled examples."""
+
+from __future__ import annotations
+
+from liju.cli.story import say_next, shown_path, split_words, step
+
+__all__ = ["finetune"]
+
+
+def finetune(*words: str, resume: bool = False, quiet: bool = False) -> None:
+    """Train for a task with labelled examples (step 5). Steps before it that are not up to date are done first.
+
+    examples:
+      liju finetune first
+      liju finetune first finetune.trainable=head finetune.learning_rate=1e-3
+
+    Parameters
+    ----------
+    words
+        The project file or its folder (liju.toml here, when left out), and overrides section.key=value.
+    resume
+        Continue an unfinished training where it stopped.
+    quiet
+        Say nothing but errors.
+    """
+    opened = step(words, "finetune", resume, quiet)
+    say_next(f"liju evaluate {split_words(words)[0]}", f'liju predict {shown_path(opened.folder)} "..."')

@@ -1,0 +1,108 @@
+"""liju show: look at what a run holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from liju.cli.story import say_next, shown_path
+from liju.errors import RequestError
+
+__all__ = ["show"]
+
+
+def show(
+    what: Literal["config", "text", "vocab", "samples", "curve", "scores", "model", "laws", "tokens"],
+    run: Path = Path("runs/first"),
+    *texts: str,
+) -> None:
+    """Show what a run directory or a model folder holds.
+
+    config, text (documents kept and dropped), vocab, samples (as the model saw them), curve (losses), scores,
+    model, laws; tokens cuts texts of yours into the model's tokens.
+
+    examples:
+      liju show scores runs/first
+      liju show samples runs/first
+      liju show tokens runs/first "春眠不觉晓"
+
+    Parameters
+    ----------
+    what
+        What to show.
+    run
+        A run directory; model, laws and tokens also take a model folder.
+    texts
+        For tokens: the texts to cut.
+    """
+    if what in ("model", "laws", "tokens"):
+        _of_bundle(what, run, texts)
+    elif what == "config":
+        print(_read(run / "liju.toml"), end="")
+    else:
+        _of_run(what, run)
+    say_next(f'liju predict {shown_path(run)} "..."')
+
+
+def _of_bundle(what: str, run: Path, texts: tuple[str, ...]) -> None:
+    from liju.finetune import find_bundle
+
+    folder = find_bundle(run)
+    if what == "tokens":
+        from liju.vocab import Tokenizer
+
+        tokenizer = Tokenizer.load(folder)
+        for text in texts:
+            ids = tokenizer.encode(text)
+            print("│".join(tokenizer.tokens(ids)))
+            print(" ".join(map(str, ids)))
+        return
+    path = folder / "liju.json"
+    record = json.loads(_read(path)) if path.exists() else {"config": json.loads(_read(folder / "config.json"))}
+    if what == "model":
+        print(json.dumps({**record["config"], "task": record.get("task")}, indent=2, ensure_ascii=False))
+        return
+    for number, law in sorted(record.get("report", {}).get("laws", {}).items()):
+        holds = "holds" if law["holds"] else "BROKEN"
+        print(f"law {number}: {holds}, largest difference {law['difference']:.1e}, bound {law['bound']:.0e}")
+
+
+def _of_run(what: str, run: Path) -> None:
+    step = {"samples": "pretrain", "curve": "pretrain", "scores": "evaluate"}.get(what, what)
+    steps = json.loads(_read(run / "run.json"))["steps"]
+    if step not in steps:
+        raise RequestError(f"{run}: {step} is not done yet", hint="liju run does it")
+    folder = run / steps[step]
+    summary = json.loads(_read(folder / "done.json"))["summary"]
+    if what == "scores":
+        from liju.evaluate import ScoreTable
+
+        print(ScoreTable.from_dict(summary["table"]).text())
+    elif what == "samples":
+        from liju.project.views import shown
+
+        for seen in summary["samples_seen"]:
+            print(shown(seen, places=1000))
+    elif what == "curve":
+        from liju.train.live import sparkline
+
+        lines = [json.loads(line) for line in _read(folder / "metrics.jsonl").splitlines()]
+        losses = [line["loss"] for line in lines if "loss" in line]
+        print(f"{sparkline(losses, 72)}  {losses[0]:.3f} to {losses[-1]:.3f} in {len(losses):,} steps")
+        for line in lines:
+            if "evaluation" in line:
+                scores = ", ".join(f"{name} {value:.4f}" for name, value in line["evaluation"].items())
+                print(f"step {line['step']:>6}: {scores}")
+    else:
+        from liju.project.steps import STEPS
+
+        teller = next(one.tell for one in STEPS if one.name == step)
+        print("\n".join(teller(summary)))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise RequestError(f"{path}: no such file", hint="name a run directory, e.g. runs/first") from None

@@ -1,0 +1,201 @@
+"""Text classification: a layer on the first token (encoder) or the last (decoder)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from liju.config import Evaluate, Finetune
+from liju.errors import DataError, RequestError, did_you_mean
+from liju.evaluate import accuracy, f1
+from liju.finetune.examples import Example
+from liju.finetune.task import Answer
+from liju.model import Transformer
+from liju.samples import Goal, Order, Sample, key_of, micro_batches
+from liju.vocab import Tokenizer
+
+__all__ = ["Classification", "Labelled", "fit_pair"]
+
+
+def fit_pair(first: list[int], second: list[int], room: int) -> tuple[list[int], list[int]]:
+    """Shorten the longer of the two until both fit, keeping its head and its tail.
+
+    The middle goes, because what a text is about stands at its ends (Sun et al. 2019): the first quarter
+    of the room is the head.
+
+    >>> fit_pair([1, 2, 3, 4, 5, 6], [], room=4)
+    ([1, 4, 5, 6], [])
+    """
+    while (over := len(first) + len(second) - room) > 0:
+        longer = first if len(first) >= len(second) else second
+        size = max(1, len(longer) - over, -(-room // 2) if second else 0)
+        head = max(1, size // 4)
+        cut = longer[:head] + longer[len(longer) - (size - head) :]
+        first, second = (cut, second) if longer is first else (first, cut)
+    return first, second
+
+
+class Labelled:
+    """Texts with labels as an Objective.
+
+    >>> from liju.objective.examples import tokenizer
+    >>> objective = Labelled([("春天", "", 1)], tokenizer("encoder"), max_length=16)
+    >>> sample = objective.sample(0)
+    >>> sample.goals["label"].values, sample.goals["label"].places
+    (array([1]), array([0]))
+    """
+
+    name = "classification"
+
+    def __init__(
+        self,
+        rows: Sequence[tuple[str, str, int]],
+        tokenizer: Tokenizer,
+        max_length: int,
+        *,
+        decoder: bool = False,
+        seed: int = 0,
+    ):
+        self.tokenizer, self.decoder, self.pad = tokenizer, decoder, tokenizer.pad
+        self.labels = [label for _, _, label in rows]
+        first = tokenizer.encode_batch([text for text, _, _ in rows])
+        second = tokenizer.encode_batch([pair for _, pair, _ in rows])
+        self.shortened = 0
+        self.pieces = []
+        for a, b in zip(first, second, strict=True):
+            fitted = fit_pair(a, b, max_length - (3 if b else 2))
+            self.shortened += fitted != (a, b)
+            self.pieces.append(fitted)
+        self.fingerprint = f"labelled-{key_of(self.pieces, self.labels, decoder):016x}"
+        self.size = len(rows)
+        self.weights = {"label": 1.0}
+        self.label_smoothing = 0.0
+        self.order = Order(self.fingerprint, seed, max(1, self.size))
+        self._lengths = np.array([len(self._ids(*piece)[0]) for piece in self.pieces])
+
+    def _ids(self, first: list[int], second: list[int]) -> tuple[list[int], list[int]]:
+        if not self.decoder:
+            return self.tokenizer.pair(first, second or None)
+        assert self.tokenizer.bos is not None and self.tokenizer.eos is not None
+        between = [self.tokenizer.eos] if second else []
+        ids = [self.tokenizer.bos, *first, *between, *second, self.tokenizer.eos]
+        return ids, [0] * len(ids)
+
+    def lengths(self, numbers: np.ndarray) -> np.ndarray:
+        length = self._lengths[self.order.take(numbers)]
+        sides = [np.zeros_like(length), length] if self.decoder else [length, np.zeros_like(length)]
+        return np.stack(sides, axis=1)
+
+    def sample(self, number: int) -> Sample:
+        return self.at(self.order[number], number)
+
+    def at(self, index: int, number: int) -> Sample:
+        """The example that stands at `index` in the file's order."""
+        ids, types = self._ids(*self.pieces[index])
+        text = np.asarray(ids, np.int64)
+        value = np.array([self.labels[index]])
+        if self.decoder:
+            return Sample(number, decoder=text, goals={"label": Goal(np.array([len(text) - 1]), value)})
+        return Sample(
+            number, encoder=text, types=np.asarray(types), goals={"label": Goal(np.array([0]), value)}
+        )
+
+
+class Classification:
+    """One label for each text, or each pair of texts with token types."""
+
+    name = "classification"
+    metric = "accuracy"
+    higher_is_better = True
+    needed = ("text", "label")
+    optional = ("pair",)
+
+    def __init__(self, labels: Sequence[str], max_length: int):
+        self.labels, self.max_length = list(labels), max_length
+        self.number = {label: i for i, label in enumerate(self.labels)}
+
+    @classmethod
+    def of(cls, examples: Sequence[Example], max_length: int) -> Classification:
+        labels = sorted({example["label"] for example in examples})
+        if len(labels) < 2:
+            raise DataError(
+                f"finetune.train: every example has the label {labels[0]!r}", hint="give at least two labels"
+            )
+        return cls(labels, max_length)
+
+    @classmethod
+    def from_description(cls, values: dict[str, Any]) -> Classification:
+        return cls(values["labels"], values["max_length"])
+
+    def describe(self) -> dict[str, Any]:
+        return {"name": self.name, "labels": self.labels, "max_length": self.max_length}
+
+    def prepare(self, model: Transformer) -> None:
+        model.add_head("label", len(self.labels))
+
+    def check(self, examples: Sequence[Example]) -> None:
+        """Raise DataError for a label that training did not have."""
+        for example in examples:
+            if example["label"] not in self.number:
+                hint = did_you_mean(example["label"], self.labels) or f"known: {', '.join(self.labels[:20])}"
+                raise DataError(f"{example.place}: unknown label {example['label']!r}", hint=hint)
+
+    def objective(
+        self, examples: Sequence[Example], tokenizer: Tokenizer, settings: Finetune, seed: int
+    ) -> Labelled:
+        self.check(examples)
+        rows = [(e["text"], e.values.get("pair", ""), self.number[e["label"]]) for e in examples]
+        return Labelled(rows, tokenizer, self.max_length, decoder=tokenizer.cls is None, seed=seed)
+
+    @torch.inference_mode()
+    def probabilities(
+        self, model: Transformer, tokenizer: Tokenizer, inputs: Sequence[dict[str, str]]
+    ) -> np.ndarray:
+        """The probability of each label, [input label]."""
+        rows = [(values["text"], values.get("pair", ""), 0) for values in inputs]
+        objective = Labelled(rows, tokenizer, self.max_length, decoder=tokenizer.cls is None)
+        samples = [objective.at(i, i) for i in range(len(rows))]
+        result = np.zeros((len(rows), len(self.labels)))
+        device = next(model.parameters()).device
+        model.eval()
+        for batch in micro_batches(samples, 8192, pad=tokenizer.pad):
+            batch = batch.to(device)
+            hidden = model(batch).flatten(0, 1).index_select(0, batch.targets["label"].index)
+            found = model.predict("label", hidden).float().softmax(-1).cpu().numpy()
+            result[list(batch.samples)] = found
+        return result
+
+    def answer(
+        self, model: Transformer, tokenizer: Tokenizer, inputs: Sequence[dict[str, str]], settings: Evaluate
+    ) -> list[Answer]:
+        for values in inputs:
+            if not values.get("text", "").strip():
+                raise RequestError("the text is empty", hint='send {"text": "..."}')
+        if not inputs:
+            return []
+        table = self.probabilities(model, tokenizer, inputs)
+        return [
+            {
+                "label": self.labels[int(row.argmax())],
+                "score": float(row.max()),
+                "scores": dict(zip(self.labels, row.tolist(), strict=True)),
+            }
+            for row in table
+        ]
+
+    def evaluate(
+        self, model: Transformer, tokenizer: Tokenizer, examples: Sequence[Example], settings: Evaluate
+    ) -> list[Answer]:
+        self.check(examples)
+        return self.answer(model, tokenizer, [example.values for example in examples], settings)
+
+    def score(self, answers: Sequence[Answer], examples: Sequence[Example]) -> dict[str, float]:
+        predicted = [answer["label"] for answer in answers]
+        truth = [example["label"] for example in examples]
+        return {"accuracy": accuracy(predicted, truth), "macro_f1": f1(predicted, truth, "macro")}
+
+    def right(self, answer: Answer, example: Example) -> bool:
+        return answer["label"] == example["label"]

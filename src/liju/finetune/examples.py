@@ -1,0 +1,154 @@
+"""Labelled examples: read, checked, and split so that nothing held out is trained on (law 8)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from liju.config import Finetune, Source
+from liju.errors import DataError, did_you_mean
+from liju.samples.order import key_of, random_of
+from liju.text import rows
+
+__all__ = ["Example", "ExampleSet", "read_examples"]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One labelled example: its fields (`text`, `pair`, `label`, `source`, `target`) and where it stands."""
+
+    values: dict[str, str]
+    place: str
+
+    def __getitem__(self, name: str) -> str:
+        return self.values[name]
+
+    @property
+    def input(self) -> str:
+        """What a model sees of it, as one string: examples with equal inputs are the same example."""
+        return "\x1f".join(self.values[name] for name in ("text", "pair", "source") if name in self.values)
+
+
+@dataclass
+class ExampleSet:
+    """Examples to train on, examples held out, and what was left out and why."""
+
+    train: list[Example]
+    test: list[Example]
+    dropped: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def fingerprint(self) -> str:
+        digest = hashlib.sha256()
+        for part in (self.train, self.test):
+            for example in part:
+                digest.update(repr(sorted(example.values.items())).encode())
+            digest.update(b"\n")
+        return digest.hexdigest()[:16]
+
+    def report(self) -> dict[str, Any]:
+        """For the run's report."""
+        return {
+            "train": len(self.train),
+            "test": len(self.test),
+            "dropped": dict(self.dropped),
+            "problems": self.problems[:100],
+        }
+
+
+def read_examples(
+    settings: Finetune,
+    needed: Sequence[str],
+    *,
+    base: Path = Path("."),
+    seed: int = 0,
+    errors: str = "skip",
+    optional: Sequence[str] = (),
+) -> ExampleSet:
+    """Read `settings.train` and `settings.test`.
+
+    Exact duplicates are dropped before the split. Without a test set, examples are held out by the hash of
+    their input, so that equal inputs always fall on one side. An input that stands in both sets stays in the
+    test set alone. `needed` fields must be there and not empty, or the row is an error with file and line.
+    """
+    found = ExampleSet([], [])
+    train = _read(settings.train, settings.fields, needed, optional, base, errors, found)
+    if settings.test:
+        test = _unique(_read(settings.test, settings.fields, needed, optional, base, errors, found), found)
+        held = {example.input for example in test}
+        kept = [example for example in train if example.input not in held]
+        found.dropped["also in the test set"] += len(train) - len(kept)
+        train = _unique(kept, found)
+    else:
+        unique = _unique(train, found)
+        bound = int(settings.test_share * 2**64)
+        test = [example for example in unique if key_of("held out", example.input) < bound]
+        train = [example for example in unique if key_of("held out", example.input) >= bound]
+    if not train or not test:
+        empty = "train" if not train else "test"
+        raise DataError(
+            f"finetune.{empty}: no usable example ({_told(found.dropped) or 'the files are empty'})",
+            hint="; ".join(found.problems[:3]) or "name files with examples",
+        )
+    if settings.limit and len(train) > settings.limit:
+        chosen = random_of("limit", seed, len(train)).permutation(len(train))[: settings.limit]
+        found.dropped["over finetune.limit"] += len(train) - settings.limit
+        train = [train[i] for i in sorted(chosen)]
+    found.train, found.test = train, test
+    return found
+
+
+def _read(
+    sources: Iterable[Source],
+    fields: dict[str, str],
+    needed: Sequence[str],
+    optional: Sequence[str],
+    base: Path,
+    errors: str,
+    found: ExampleSet,
+) -> list[Example]:
+    examples = []
+    for source in sources:
+        for row in rows(source, base, fields=None, errors=errors, problems=found.problems):
+            values, missing = {}, []
+            for name in (*needed, *optional):
+                column = fields.get(name, name)
+                value = row.values.get(column, "").strip()
+                if value:
+                    values[name] = value
+                elif name in needed:
+                    missing.append(column)
+            if missing:
+                there = did_you_mean(missing[0], row.values) or f"this row has {', '.join(row.values)}"
+                problem = f"{row.place}: no {' and no '.join(missing)}"
+                if errors == "stop":
+                    raise DataError(problem, hint=there)
+                found.dropped[f"no {missing[0]}"] += 1
+                found.problems.append(f"{problem} ({there})")
+                continue
+            examples.append(Example(values, row.place))
+    return examples
+
+
+def _unique(examples: list[Example], found: ExampleSet) -> list[Example]:
+    """The first of each input. An input with two labels is a contradiction: all of its examples go."""
+    first: dict[str, Example] = {}
+    answers: dict[str, set[str]] = {}
+    for example in examples:
+        first.setdefault(example.input, example)
+        answers.setdefault(example.input, set()).add(example.values.get("label", ""))
+    contradicting = {text for text, labels in answers.items() if len(labels) > 1}
+    kept = [example for text, example in first.items() if text not in contradicting]
+    both = sum(example.input in contradicting for example in examples)
+    found.dropped["same text with different labels"] += both
+    found.dropped["duplicate"] += len(examples) - len(kept) - both
+    return kept
+
+
+def _told(dropped: Counter[str]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in dropped.items() if count)

@@ -1,0 +1,62 @@
+"""Fine-tuning: the one training loop, on a task, with some or all parameters asking for gradients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from liju.config import Finetune
+from liju.finetune.examples import Example
+from liju.finetune.freeze import freeze, set_dropout
+from liju.finetune.task import Task
+from liju.model import Transformer
+from liju.samples import Steps, key_of
+from liju.train import Live, TrainResult, TrainSettings, train
+from liju.vocab import Tokenizer
+
+__all__ = ["finetune"]
+
+
+def finetune(
+    model: Transformer,
+    tokenizer: Tokenizer,
+    task: Task,
+    examples: Sequence[Example],
+    settings: Finetune,
+    folder: Path,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+    resume: bool = False,
+    live: Live | None = None,
+) -> TrainResult:
+    """Put the task's output layer on `model` and train it on `examples`, in place.
+
+    The layer's first weights, the order of the examples and dropout depend on `seed` alone.
+    """
+    import torch
+
+    torch.manual_seed(key_of("head", seed) % 2**63)
+    task.prepare(model)
+    set_dropout(model, settings.dropout)
+    freeze(model, settings.trainable)
+    objective = task.objective(examples, tokenizer, settings, seed)
+    steps = Steps(objective, settings.batch_tokens, seed)
+    count = max(1, math.ceil(settings.epochs * steps.per_pass))
+    told = TrainSettings.of(
+        settings,
+        steps=count,
+        micro_batch_tokens=max(settings.batch_tokens, task.max_length),
+        save_every=max(100, count // 4),
+        seed=seed,
+        device=device,
+        precision=precision,
+        compile="off",
+    )
+    try:
+        return train(model, objective, told, folder, resume=resume, live=live)
+    finally:
+        model.requires_grad_(True)
+        set_dropout(model, 0.0)

@@ -1,0 +1,123 @@
+"""Generation: continued next-word training on a user's own texts, bits per byte, and writing on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from liju.config import Evaluate, Finetune
+from liju.errors import RequestError
+from liju.evaluate import bits_per_byte
+from liju.finetune.examples import Example
+from liju.finetune.task import Answer
+from liju.generate import generate
+from liju.model import Transformer
+from liju.objective import Causal
+from liju.samples import key_of, micro_batches
+from liju.vocab import Tokenizer
+
+__all__ = ["GenerationTask", "Texts"]
+
+
+class Texts:
+    """Encoded texts in memory, with the face of token shards.
+
+    >>> texts = Texts([[5, 6], [7]])
+    >>> texts.document(1), texts.document_bounds
+    (array([7]), array([0, 2, 3]))
+    """
+
+    def __init__(self, ids: Sequence[Sequence[int]]):
+        self._ids = [np.asarray(one, np.int64) for one in ids]
+        self.document_bounds = np.cumsum([0, *map(len, ids)])
+        self.fingerprint = f"{key_of([list(one) for one in ids]):016x}"
+
+    def document(self, number: int) -> np.ndarray:
+        return self._ids[number]
+
+
+class GenerationTask:
+    """Writes on. Scored by bits per byte of held-out text."""
+
+    name = "generation"
+    metric = "bits_per_byte"
+    higher_is_better = False
+    needed = ("text",)
+    optional = ()
+
+    def __init__(self, max_length: int):
+        self.max_length = max_length
+
+    @classmethod
+    def of(cls, examples: Sequence[Example], max_length: int) -> GenerationTask:
+        return cls(max_length)
+
+    @classmethod
+    def from_description(cls, values: dict[str, Any]) -> GenerationTask:
+        return cls(values["max_length"])
+
+    def describe(self) -> dict[str, Any]:
+        return {"name": self.name, "max_length": self.max_length}
+
+    def prepare(self, model: Transformer) -> None:
+        """Nothing to add: the words head writes."""
+
+    def objective(
+        self, examples: Sequence[Example], tokenizer: Tokenizer, settings: Finetune, seed: int
+    ) -> Causal:
+        texts = Texts(tokenizer.encode_batch([example["text"] for example in examples]))
+        return Causal(texts, tokenizer, self.max_length, seed)
+
+    def answer(
+        self,
+        model: Transformer,
+        tokenizer: Tokenizer,
+        inputs: Sequence[dict[str, str]],
+        settings: Evaluate,
+        **sampling: Any,
+    ) -> list[Answer]:
+        assert tokenizer.bos is not None and tokenizer.eos is not None
+        # The most recent tokens are kept where prompt and answer do not fit together.
+        room = max(1, self.max_length - 1 - settings.max_new_tokens)
+        encoded = tokenizer.encode_batch([values["text"] for values in inputs])
+        prompts = [[tokenizer.bos, *ids[-room:]] for ids in encoded]
+        new = min(settings.max_new_tokens, self.max_length - 2)
+        if new < 1:
+            raise RequestError(f"a model of max_length {self.max_length} has no room to write")
+        outputs = generate(
+            model, prompts, sources=None, eos=tokenizer.eos, max_new_tokens=new, **sampling
+        )
+        return [{"text": tokenizer.decode(ids)} for ids in outputs]
+
+    @torch.inference_mode()
+    def evaluate(
+        self, model: Transformer, tokenizer: Tokenizer, examples: Sequence[Example], settings: Evaluate
+    ) -> list[Answer]:
+        """The nats of each text, all of its tokens and its end."""
+        texts = Texts(tokenizer.encode_batch([example["text"] for example in examples]))
+        objective = Causal(texts, tokenizer, self.max_length)
+        device = next(model.parameters()).device
+        model.eval()
+        nats = np.zeros(len(examples))
+        owner = objective.pieces.spans(objective.order.take(np.arange(objective.size)))[0]
+        for group in np.array_split(np.arange(objective.size), max(1, objective.size // 1024)):
+            for batch in micro_batches([objective.sample(int(n)) for n in group], 8192, pad=objective.pad):
+                batch = batch.to(device)
+                targets = batch.targets["words"]
+                hidden = model(batch).flatten(0, 1).index_select(0, targets.index)
+                each = F.cross_entropy(model.predict("words", hidden).float(), targets.value, reduction="none")
+                lengths = [int((objective.lengths(np.array([n])))[0, 1]) for n in batch.samples]
+                for number, part in zip(batch.samples, each.cpu().split(lengths), strict=True):
+                    nats[owner[number]] += float(part.double().sum())
+        return [{"nats": float(value)} for value in nats]
+
+    def score(self, answers: Sequence[Answer], examples: Sequence[Example]) -> dict[str, float]:
+        size = sum(len(example["text"].encode()) for example in examples)
+        return {"bits_per_byte": bits_per_byte(sum(answer["nats"] for answer in answers), size)}
+
+    def right(self, answer: Answer, example: Example) -> bool | None:
+        return None

@@ -1,0 +1,159 @@
+"""A model ready to answer: from a bundle or a run directory, in one line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from pydantic import ValidationError
+from torch import Tensor
+
+from liju.config import Evaluate
+from liju.errors import BundleError, RequestError
+from liju.finetune.classification import Classification
+from liju.finetune.generation import GenerationTask
+from liju.finetune.pretrained import FillMask, FillSpan
+from liju.finetune.task import Answer
+from liju.finetune.translation import TranslationTask
+from liju.hub import Bundle, load_bundle
+from liju.samples import Sample, assemble
+
+__all__ = ["TASKS", "Loaded", "find_bundle", "load", "options_of", "pretrained_task"]
+
+TASKS = {
+    "classification": Classification,
+    "translation": TranslationTask,
+    "generation": GenerationTask,
+    "fill-mask": FillMask,
+    "fill-span": FillSpan,
+}
+
+
+def pretrained_task(family: str, max_length: int) -> FillMask | FillSpan | GenerationTask:
+    """What a model of this family can do before fine-tuning."""
+    return {"encoder": FillMask, "decoder": GenerationTask, "encdec": FillSpan}[family](max_length)
+
+
+def find_bundle(path: str | Path) -> Path:
+    """The bundle that a path means: itself, or a run's newest (fine-tuned if there is one)."""
+    path = Path(path)
+    if (path / "config.json").exists():
+        return path
+    try:
+        steps = json.loads((path / "run.json").read_text(encoding="utf-8"))["steps"]
+    except FileNotFoundError:
+        raise BundleError(
+            f"{path}: neither a model folder nor a run directory", hint="liju run liju.toml makes one"
+        ) from None
+    except (json.JSONDecodeError, KeyError, OSError) as error:
+        raise BundleError(f"{path / 'run.json'}: cannot be read: {error}") from None
+    for step in ("finetune", "pretrain"):
+        if step in steps and (path / steps[step] / "bundle" / "config.json").exists():
+            return path / steps[step] / "bundle"
+    raise BundleError(f"{path}: no trained model in this run yet", hint="liju run liju.toml")
+
+
+def load(path: str | Path, device: str = "auto") -> Loaded:
+    """Load a bundle or a run directory.
+
+    Raises BundleError when there is none, or it is not whole.
+    """
+    where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    return Loaded(load_bundle(find_bundle(path)), where)
+
+
+def options_of(task: str, options: dict[str, Any]) -> tuple[Evaluate, dict[str, Any]]:
+    """The options of a request, checked: those of decoding, and those of sampling.
+
+    Raises RequestError for one that has no effect on this task.
+    """
+    decoding = {"beam", "length_penalty", "max_new_tokens"} if task in ("translation", "fill-span") else set()
+    sampling = {"temperature", "top_k", "top_p", "seed"} if task == "generation" else set()
+    decoding |= {"max_new_tokens"} if sampling else set()
+    for name in options:
+        if name not in decoding | sampling:
+            allowed = ", ".join(sorted(decoding | sampling)) or "no options"
+            raise RequestError(f"unknown option {name!r}", hint=f"a {task} model takes {allowed}")
+    try:
+        settings = Evaluate.model_validate({k: v for k, v in options.items() if k in decoding})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RequestError(f"{first['loc'][0]}: {first['msg'].lower()}") from None
+    return settings, {k: v for k, v in options.items() if k in sampling}
+
+
+class Loaded:
+    """A model that answers. `task` names what it was trained for."""
+
+    def __init__(self, bundle: Bundle, device: str = "cpu"):
+        self.bundle = bundle
+        self.model = bundle.model.to(device).eval()
+        self.tokenizer = bundle.tokenizer
+        description = bundle.task or pretrained_task(
+            self.model.config.family, self.model.config.max_length
+        ).describe()
+        if description.get("name") not in TASKS:
+            raise BundleError(f"{bundle.folder}: unknown task {description.get('name')!r} in liju.json")
+        self._task = TASKS[description["name"]].from_description(description)
+        self.task: str = description["name"]
+
+    def predict(self, texts: str | dict[str, str] | Sequence[str | dict[str, str]], **options: Any) -> Any:
+        """Answers to texts: a dictionary for one text, a list of them for several.
+
+        classification: label, score and the score of every label. translation and generation: text.
+        Options: `beam`, `length_penalty`, `max_new_tokens`; generation also `temperature`, `top_k`,
+        `top_p`, `seed`. A dictionary names its fields: {"text": ..., "pair": ...}.
+        """
+        one = isinstance(texts, str | dict)
+        items = [texts] if one else list(texts)  # type: ignore[list-item]
+        inputs = [{"text": item} if isinstance(item, str) else item for item in items]  # type: ignore[misc]
+        settings, extra = options_of(self.task, options)
+        answers: list[Answer] = self._task.answer(self.model, self.tokenizer, inputs, settings, **extra)
+        return answers[0] if one else answers
+
+    def generate(self, prompt: str, **options: Any) -> str:
+        """Text that a decoder or an encoder-decoder writes for a prompt."""
+        if not self.model.config.has_decoder:
+            raise RequestError("an encoder does not write", hint="use predict")
+        return self.predict(prompt, **options)["text"]
+
+    @torch.inference_mode()
+    def logits(self, text: str, target: str | None = None) -> Float[Tensor, "place vocab"]:
+        """The scores over the vocabulary at every place of a text (of `target`, for an encoder-decoder)."""
+        tokens = self.tokenizer
+        config = self.model.config
+        if config.family == "encoder":
+            ids, types = tokens.pair(tokens.encode(text))
+            sample = Sample(0, encoder=_array(ids), types=_array(types))
+        elif config.family == "decoder":
+            sample = Sample(0, decoder=_array([tokens.bos, *tokens.encode(text)]))
+        else:
+            source = [*tokens.encode(text), tokens.eos]
+            sample = Sample(0, _array(source), _array([tokens.pad, *tokens.encode(target or "")]))
+        if max(sample.lengths) > config.max_length:
+            raise RequestError(
+                f"{max(sample.lengths)} tokens; the model takes {config.max_length}", hint="shorten the text"
+            )
+        batch = assemble([sample]).to(next(self.model.parameters()).device)
+        return self.model.logits(batch)[0]
+
+    def describe(self) -> dict[str, Any]:
+        """What it is, for people and for the server."""
+        return {
+            "name": self.bundle.folder.resolve().name,
+            "task": self.task,
+            **{k: v for k, v in self._task.describe().items() if k != "name"},
+            "family": self.model.config.family,
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "vocabulary": self.tokenizer.size,
+        }
+
+
+def _array(ids: Sequence[int | None]):
+    import numpy as np
+
+    return np.asarray(ids, np.int64)

@@ -1,0 +1,62 @@
+"""A project file and its run directory: every step that is not up to date, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from liju import config
+from liju.project.check import Check, check
+from liju.project.new import new
+from liju.project.parts import check_model
+from liju.project.run import Done, Run, Stopped
+from liju.project.steps import STEPS
+from liju.project.story import write_story
+
+__all__ = ["STEPS", "Check", "Done", "Run", "Stopped", "check", "new", "open_run", "run", "write_story"]
+
+
+def open_run(
+    path: str | Path = "liju.toml",
+    overrides: Sequence[str] = (),
+    *,
+    resume: bool = False,
+    tell: Callable[[str], None] = lambda line: None,
+    live: Callable[[str], Any] | None = None,
+) -> Run:
+    """A project file, checked whole, and its run directory. Nothing is computed yet.
+
+    Raises ConfigError with every mistake in the file.
+    """
+    path = Path(path)
+    path = path / "liju.toml" if path.is_dir() else path
+    project = config.read(path, overrides, checks=[check_model])
+    return Run(project, path.parent, STEPS, resume, tell, live)
+
+
+def run(path: str | Path = "liju.toml", *overrides: str, resume: bool = False) -> Path:
+    """Do every step of a project file that is not up to date; gives the run directory.
+
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> _ = new(folder, "decoder")
+    >>> where = run(folder, "pretrain.steps=2", "finetune.epochs=1", "evaluate.baselines=[]")
+    >>> sorted(path.name.split("-")[0] for path in where.iterdir() if path.is_dir())
+    ['evaluate', 'finetune', 'pretrain', 'samples', 'text', 'vocab']
+    """
+    opened = open_run(path, overrides, resume=resume)
+    do(opened)
+    return opened.folder
+
+
+def do(opened: Run, until: str = "") -> None:
+    """The steps up to `until`, or all that the file asks for, and the report."""
+    last = until or ("evaluate" if opened.project.finetune.task else "pretrain")
+    for step in opened.steps:
+        if step.name in ("finetune", "evaluate") and not opened.project.finetune.task:
+            continue
+        opened.ensure(step.name)
+        if step.name == last:
+            break
+    write_story(opened)

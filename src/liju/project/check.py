@@ -1,0 +1,115 @@
+"""`liju check`: what a project file will do, before it is done."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from liju.config import documented
+from liju.plan import Plan, plan, probe
+from liju.project.parts import initialise, model_config, objective_of
+from liju.project.run import Run
+from liju.project.steps import tokenizer_of
+from liju.project.views import look
+from liju.samples import Steps, TokenShards, micro_batches, write_shards
+from liju.text import documents
+from liju.train import TrainSettings, accumulate, build_optimizer, choose
+
+__all__ = ["Check", "check"]
+
+ENOUGH = 2_000  # documents that are encoded for a look, when the samples are not made yet
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was found: the resolved file, the figures, three samples as the model will see them."""
+
+    config: str
+    documents: int
+    vocabulary: int
+    train_tokens: int
+    plan: Plan
+    tokens_per_second: float
+    precision: str
+    passes: float
+    samples: list[dict[str, Any]] = field(default_factory=list)
+    up_to_date: dict[str, bool] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "documents": self.documents,
+            "vocabulary": self.vocabulary,
+            "train_tokens": self.train_tokens,
+            "passes": round(self.passes, 2),
+            "tokens_per_second": round(self.tokens_per_second),
+            "precision": self.precision,
+            **self.plan.to_json(),
+            "up_to_date": self.up_to_date,
+        }
+
+
+def check(run: Run, seconds: float = 2.0) -> Check:
+    """Clean the text and build the vocabulary where that is not done, then measure a few real steps.
+
+    Nothing is trained and no training is touched.
+    """
+    project = run.project
+    tokenizer = tokenizer_of(run)
+    with tempfile.TemporaryDirectory() as folder:
+        if run.up_to_date("samples"):
+            shards = TokenShards(run.ensure("samples").folder / "train")
+            tokens = len(shards.tokens)
+        else:
+            texts = run.ensure("text").folder / "documents"
+            some = [document.text for document in islice(documents(texts, "train"), ENOUGH)]
+            shards = write_shards(some, tokenizer, Path(folder) / "tokens")
+            share = len(some) / max(1, run.ensure("text").summary["train"])
+            tokens = round(len(shards.tokens) / share)
+        objective = objective_of(project, shards, tokenizer)
+        settings = TrainSettings.of(project.pretrain, seed=project.seed, device=project.device)
+        model = initialise(project, tokenizer.size)
+        steps = Steps(objective, settings.batch_tokens, settings.seed)
+        samples = [objective.sample(int(number)) for number in steps.numbers(0)]
+        batches = micro_batches(samples, settings.micro_batch_tokens, "grouped", objective.pad)
+        chosen = choose(model, settings, lambda: batches[0])
+        model.to(chosen.device)
+        optimizer = build_optimizer(model, settings, chosen.precision)
+
+        def step() -> None:
+            accumulate(model, batches, objective.weights, 0.0, chosen.precision)
+            optimizer.step(0.0)
+
+        size = sum(batch.tokens for batch in batches)
+        speed = probe(step, size, seconds=seconds)
+        # A sample has more tokens than the text it came from: special tokens, and the decoder's side.
+        seen = settings.steps * settings.batch_tokens
+        mean = objective.lengths(steps.numbers(0)).mean(0)
+        predicted = sum(len(t.value) for b in batches for n, t in b.targets.items() if n == "words")
+        places = sum(batch.predicting.tokens.numel() for batch in batches)
+        figures = plan(
+            model_config(project, tokenizer.size),
+            seen,
+            length=max(1, round(float(mean[0] or mean[1]))),
+            target_length=round(float(mean[1])) if mean[0] else 0,
+            predicted=predicted / max(1, places),
+            micro_batch_tokens=settings.micro_batch_tokens,
+            optimizer=settings.optimizer,
+            precision=chosen.precision,
+            tokens_per_second=speed.tokens_per_second,
+        )
+        scale = tokens / max(1, len(shards.tokens))
+        return Check(
+            documented(project),
+            run.ensure("text").summary["kept"],
+            tokenizer.size,
+            tokens,
+            figures,
+            speed.tokens_per_second,
+            chosen.precision,
+            settings.steps / max(1, steps.per_pass * scale),
+            look(objective, tokenizer),
+            {step.name: run.up_to_date(step.name) for step in run.steps if project.finetune.task or step.name not in ("finetune", "evaluate")},
+        )

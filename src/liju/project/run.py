@@ -1,0 +1,141 @@
+"""A run directory: every step's output in a folder of its own, named by what it depends on.
+
+    runs/first/
+      liju.toml                 the resolved project file
+      run.json                  which folder is each step's newest
+      text-1a2b3c4d/            cleaned documents                    done.json: key, seconds, summary
+      vocab-.../tokenizer/      tokenizer.json
+      samples-.../              token shards of training and held-out text
+      pretrain-.../             checkpoints, metrics.jsonl, bundle/  (a model folder)
+      finetune-.../             checkpoints, metrics.jsonl, bundle/
+      evaluate-.../             scores.json, answers.jsonl
+      report.html               the story of the run
+
+Nothing is ever overwritten: changed text, settings or code make another folder. A step whose folder holds
+done.json is up to date.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from liju.config import Project, documented
+from liju.errors import CheckpointError, LijuError
+from liju.project.keys import code_version, key
+
+__all__ = ["Done", "Run", "Step", "Stopped"]
+
+Tell = Callable[[str], None]
+
+
+class Stopped(LijuError):
+    """A step was asked to stop (Ctrl-C, SIGTERM); what it had is saved."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished step: its folder, its key, and what it has to tell."""
+
+    folder: Path
+    key: str
+    summary: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the way: what it needs, what code matters to it, and the work."""
+
+    name: str
+    needs: tuple[str, ...]
+    code: tuple[str, ...]
+    section: Callable[[Run], Any]  # everything besides the inputs and the code that its output depends on
+    work: Callable[[Run, Path], dict[str, Any]]
+    tell: Callable[[dict[str, Any]], list[str]]  # its summary as lines of the story
+
+
+@dataclass
+class Run:
+    """A project file and its run directory."""
+
+    project: Project
+    base: Path  # folder of the project file: relative paths start here
+    steps: Sequence[Step]
+    resume: bool = False
+    tell: Tell = print
+    live: Callable[[str], Any] | None = None  # a live view for a named training
+    done: dict[str, Done] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        return self.base / self.project.out / self.project.name
+
+    def step(self, name: str) -> Step:
+        return next(step for step in self.steps if step.name == name)
+
+    def key(self, name: str) -> str:
+        """What the step's output depends on."""
+        step = self.step(name)
+        inputs = [self.key(needed) for needed in step.needs]
+        return key(name, code_version(*step.code), step.section(self), *inputs)
+
+    def up_to_date(self, name: str) -> bool:
+        return (self.folder / f"{name}-{self.key(name)}" / "done.json").exists()
+
+    def ensure(self, name: str) -> Done:
+        """The step's output, made now if it is not up to date, after everything it needs."""
+        if name in self.done:
+            return self.done[name]
+        step = self.step(name)
+        for needed in step.needs:
+            self.ensure(needed)
+        found = self.key(name)
+        folder = self.folder / f"{name}-{found}"
+        record = folder / "done.json"
+        if record.exists():
+            summary = json.loads(record.read_text(encoding="utf-8"))["summary"]
+            self.tell(f"[bold]{name}[/]  up to date ({folder.name})")
+        else:
+            self._make_room(name, folder)
+            self.tell(f"[bold]{name}[/]")
+            started = time.monotonic()
+            summary = step.work(self, folder)
+            seconds = time.monotonic() - started
+            for line in step.tell(summary):
+                self.tell(f"  {line}")
+            self.tell(f"  [dim]{seconds:.1f} s, in {folder.name}[/]")
+            write_json(record, {"key": found, "seconds": round(seconds, 2), "summary": summary})
+        self._remember(name, folder.name)
+        self.done[name] = Done(folder, found, summary)
+        return self.done[name]
+
+    def _make_room(self, name: str, folder: Path) -> None:
+        """An unfinished training is continued or refused, never overwritten; the rest starts afresh."""
+        trained = sorted(folder.glob("**/checkpoints/step-*"))
+        if trained and not self.resume:
+            raise CheckpointError(
+                f"{folder}: an unfinished {name} is here, at {trained[-1].name.replace('-', ' ')}",
+                hint="add --resume to continue it, or name=another to start afresh beside it",
+            )
+        if folder.exists() and not trained:
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def _remember(self, name: str, folder: str) -> None:
+        path = self.folder / "run.json"
+        known = json.loads(path.read_text(encoding="utf-8"))["steps"] if path.exists() else {}
+        write_json(path, {"name": self.project.name, "steps": {**known, name: folder}})
+        (self.folder / "liju.toml").write_text(documented(self.project) + "\n", encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Written to a temporary name and renamed: a reader never sees half of it."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(temporary, path)

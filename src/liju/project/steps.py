@@ -1,0 +1,339 @@
+"""The steps of the way, each a function from a run and a new folder to a summary."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from liju.config import Source
+from liju.errors import ConfigError
+from liju.evaluate import bits_per_byte
+from liju.finetune import ExampleSet, find_bundle, finetune, pretrained_task, read_examples
+from liju.hub import load_bundle, save_bundle
+from liju.objective import held_out
+from liju.project.compare import evaluate_step, evaluate_tell
+from liju.project.keys import files_fingerprint
+from liju.project.laws import check_laws
+from liju.project.parts import TASK_TYPES, initialise, objective_of
+from liju.project.run import Run, Step, Stopped
+from liju.project.views import look, written
+from liju.samples import TokenShards, write_shards
+from liju.text import Problem, clean, documents, files
+from liju.train import Run as Training
+from liju.train import TrainResult, TrainSettings, train
+from liju.vocab import Tokenizer
+from liju.vocab import train as train_vocab
+
+__all__ = ["STEPS", "examples_of", "tokenizer_of"]
+
+
+def inputs(run: Run, sources: Iterable[Source]) -> list[str]:
+    """Fingerprints of the files that sources mean, so that a changed file is a changed input."""
+    return [files_fingerprint(files(source, run.base)) for source in sources]
+
+
+# --- text
+
+
+def text_section(run: Run) -> Any:
+    return run.project.text.model_dump_json(), run.project.seed, inputs(run, run.project.text.sources)
+
+
+def text_step(run: Run, folder: Path) -> dict[str, Any]:
+    if not run.project.text.sources:
+        raise ConfigError("[text] sources is empty", hint="name a file, a folder or package:NAME/inside")
+    report = clean(run.project.text, folder / "documents", seed=run.project.seed, base=run.base)
+    return json.loads(report.to_json())
+
+
+def text_tell(summary: dict[str, Any]) -> list[str]:
+    megabytes, size = summary["bytes"] / 1e6, sum(summary["characters"].values())
+    lines = [f"{summary['files']:,} files, {megabytes:.1f} MB: {summary['read']:,} documents read"]
+    dropped = [f"{count:,} {why}" for why, count in sorted(summary["dropped"].items(), key=lambda x: -x[1])]
+    lines.append(f"{summary['kept']:,} kept, {size:,} characters" + (f"; dropped: {', '.join(dropped)}" if dropped else ""))
+    if summary["changed"]:
+        lines.append("changed: " + ", ".join(f"{count:,} {what}" for what, count in summary["changed"].items()))
+    lines.append(f"{summary['train']:,} to train on, {summary['held_out']:,} held out")
+    if summary["problem_count"]:
+        lines.append(f"{summary['problem_count']:,} problems, e.g.")
+        for problem in summary["problems"][:3]:
+            lines.append("  " + str(Problem(**problem)))
+    return lines
+
+
+# --- vocab
+
+
+def vocab_section(run: Run) -> Any:
+    path = run.project.vocab.path
+    given = [files_fingerprint(files(Source(path=path), run.base))] if path else []
+    return run.project.vocab.model_dump_json(), run.project.model.family, given
+
+
+def vocab_step(run: Run, folder: Path) -> dict[str, Any]:
+    settings = run.project.vocab
+    if settings.path:
+        settings = settings.model_copy(update={"path": str(run.base / settings.path)})
+    texts = run.ensure("text").folder / "documents"
+    tokenizer = train_vocab(
+        (document.text for document in documents(texts, "train")), settings, run.project.model.family
+    )
+    tokenizer.save(folder / "tokenizer")
+    some = [document.text for _, document in zip(range(200), documents(texts, "train"), strict=False)]
+    tokens = sum(map(len, tokenizer.encode_batch(some)))
+    cut = [tokenizer.tokens(tokenizer.encode(text[:48])) for text in some[:: max(1, len(some) // 4)][:4]]
+    return {
+        "kind": run.project.vocab.kind,
+        "size": tokenizer.size,
+        "asked": run.project.vocab.size,
+        "characters_per_token": round(sum(map(len, some)) / max(1, tokens), 3),
+        "cut": cut,
+        "some": tokenizer.tokens([*range(400, tokenizer.size, max(1, tokenizer.size // 40))])[:40],
+    }
+
+
+def vocab_tell(summary: dict[str, Any]) -> list[str]:
+    lines = [
+        f"{summary['size']:,} tokens ({summary['kind']}), "
+        f"{summary['characters_per_token']:.2f} characters a token"
+    ]
+    if summary["size"] < summary["asked"]:
+        lines.append(f"{summary['asked']:,} were asked for; the text has no more")
+    return [*lines, *("│".join(pieces) for pieces in summary["cut"][:2])]
+
+
+def tokenizer_of(run: Run) -> Tokenizer:
+    """The run's vocabulary."""
+    return Tokenizer.load(run.ensure("vocab").folder / "tokenizer")
+
+
+# --- samples
+
+
+def samples_section(run: Run) -> Any:
+    return ""
+
+
+def samples_step(run: Run, folder: Path) -> dict[str, Any]:
+    tokenizer = tokenizer_of(run)
+    texts = run.ensure("text").folder / "documents"
+    summary = {}
+    for split in ("train", "held_out"):
+        if split == "held_out" and not run.ensure("text").summary["held_out"]:
+            continue
+        shards = write_shards(
+            (document.text for document in documents(texts, split)), tokenizer, folder / split
+        )
+        summary[split] = {"documents": len(shards), "tokens": len(shards.tokens), "bytes": shards.bytes}
+    return summary
+
+
+def samples_tell(summary: dict[str, Any]) -> list[str]:
+    return [
+        f"{split.replace('_', '-')}: {part['tokens']:,} tokens of {part['documents']:,} documents"
+        for split, part in summary.items()
+    ]
+
+
+# --- pretrain
+
+
+def pretrain_section(run: Run) -> Any:
+    project = run.project
+    return project.model.model_dump_json(), project.pretrain.model_dump_json(), project.seed, project.device
+
+
+def pretrain_step(run: Run, folder: Path) -> dict[str, Any]:
+    project, tokenizer = run.project, tokenizer_of(run)
+    shards = run.ensure("samples").folder
+    objective = objective_of(project, shards / "train", tokenizer)
+    model = initialise(project, tokenizer.size)
+    settings = TrainSettings.of(project.pretrain, seed=project.seed, device=project.device)
+    held = (shards / "held_out" / "index.json").exists()
+    against = objective_of(project, shards / "held_out", tokenizer) if held else None
+
+    def evaluate(network: Any, step: int) -> dict[str, Any]:
+        if against is None:
+            return {"samples": written(network, tokenizer, None)}
+        # The whole held-out text at the end, a part of it on the way.
+        found = held_out(network, against, most=0 if step == settings.steps else 512)
+        scores = {k: v for k, v in found.items() if not k.endswith(("_nats", "_count"))}
+        if objective.name == "causal" and step == settings.steps:
+            scores["bits_per_byte"] = bits_per_byte(found["words_nats"], TokenShards(shards / "held_out").bytes)
+        return {**scores, "samples": written(network, tokenizer, against)}
+
+    live = run.live("pretrain") if run.live else None
+    result = train(
+        model, objective, settings, folder, evaluate=evaluate, resume=run.resume, live=live
+    )
+    finished(result, "pretrain")
+    task = pretrained_task(project.model.family, project.model.max_length).describe()
+    model.eval()
+    save_bundle(
+        folder / "bundle",
+        model,
+        tokenizer,
+        task,
+        provenance(run, "pretrain"),
+        report={"laws": check_laws(model, objective)},
+    )
+    return {
+        **told(folder, result),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "objective": objective.name,
+        "samples_seen": look(objective, tokenizer),
+    }
+
+
+def pretrain_tell(summary: dict[str, Any]) -> list[str]:
+    lines = [f"{summary['parameters']:,} parameters, {summary['objective']}, {summary['steps']:,} steps"]
+    if summary.get("held_out"):
+        shown = ("loss", "words_accuracy", "next_sentence_accuracy", "bits_per_byte")
+        found = [f"{name} {summary['held_out'][name]:.3f}" for name in shown if name in summary["held_out"]]
+        lines.append("held-out: " + ", ".join(found).replace("_", " "))
+    if summary.get("tokens_per_second"):
+        lines.append(f"{summary['tokens_per_second']:,.0f} tokens a second ({summary['precision']})")
+    return lines
+
+
+# --- finetune
+
+
+def examples_of(run: Run) -> ExampleSet:
+    """The labelled examples of `[finetune]`."""
+    section = run.project.finetune
+    task = TASK_TYPES[section.task]
+    return read_examples(
+        section,
+        task.needed,
+        base=run.base,
+        seed=run.project.seed,
+        errors=run.project.text.errors,
+        optional=task.optional,
+    )
+
+
+def finetune_section(run: Run) -> Any:
+    section = run.project.finetune
+    return section.model_dump_json(), run.project.seed, inputs(run, [*section.train, *section.test])
+
+
+def finetune_step(run: Run, folder: Path) -> dict[str, Any]:
+    project = run.project
+    examples = examples_of(run)
+    pretrained = load_bundle(find_bundle(run.ensure("pretrain").folder / "bundle"))
+    model, tokenizer = pretrained.model, pretrained.tokenizer
+    task = TASK_TYPES[project.finetune.task].of(examples.train, project.model.max_length)
+    for example in examples.train[:3] + examples.test[:3]:
+        run.tell(f"  [dim]{_short(example.values)}[/]")
+    live = run.live("finetune") if run.live else None
+    result = finetune(
+        model,
+        tokenizer,
+        task,
+        examples.train,
+        project.finetune,
+        folder,
+        seed=project.seed,
+        device=project.device,
+        precision=project.pretrain.precision,
+        resume=run.resume,
+        live=live,
+    )
+    finished(result, "finetune")
+    model.eval()
+    objective = task.objective(examples.train[:64], tokenizer, project.finetune, project.seed)
+    save_bundle(
+        folder / "bundle",
+        model,
+        tokenizer,
+        task.describe(),
+        provenance(run, "finetune"),
+        report={"laws": check_laws(model, objective)},
+    )
+    summary = {**told(folder, result), "task": project.finetune.task, "examples": examples.report()}
+    if getattr(task, "too_long", None):
+        summary["too_long"] = len(task.too_long)  # type: ignore[attr-defined]
+    return summary
+
+
+def finetune_tell(summary: dict[str, Any]) -> list[str]:
+    report = summary["examples"]
+    lines = [
+        f"{report['train']:,} examples to train on, {report['test']:,} held out, {summary['steps']:,} steps"
+    ]
+    dropped = [f"{count:,} {reason}" for reason, count in report["dropped"].items() if count]
+    if dropped:
+        lines.append(f"left out: {', '.join(dropped)}")
+    if summary.get("too_long"):
+        lines.append(f"{summary['too_long']:,} pairs longer than model.max_length were not trained on")
+    return lines
+
+
+def finished(result: TrainResult, name: str) -> None:
+    """Raise Stopped where a training was told to stop before its end."""
+    if result.stopped:
+        raise Stopped(
+            f"{name} stopped after step {result.step:,}; everything so far is saved",
+            hint="the same command with --resume goes on from there",
+        )
+
+
+def told(folder: Path, result: TrainResult) -> dict[str, Any]:
+    """A training in a few numbers: those of the whole run, whatever part of it this call did."""
+    training = Training(folder)
+    steps = [line for line in training.metrics() if "loss" in line]
+    seconds = sum(line["seconds"] for line in steps)
+    tokens = sum(line["tokens"] for line in steps)
+    chosen = training.chosen() or {}
+    return {
+        "steps": result.step,
+        "tokens": tokens,
+        "seconds": round(seconds, 1),
+        "tokens_per_second": round(tokens / seconds, 1) if seconds else 0.0,
+        "loss": steps[-1]["loss"] if steps else None,
+        "held_out": result.scores,
+        "precision": chosen.get("precision", ""),
+        "real_places": round(tokens / max(1, sum(line["places"] for line in steps)), 4),
+    }
+
+
+def provenance(run: Run, step: str) -> dict[str, Any]:
+    """Where a bundle comes from: the keys of all it was made of, and the licences of its text."""
+    import liju
+
+    text = run.ensure("text").summary
+    return {
+        "liju": liju.__version__,
+        "run": run.project.name,
+        "seed": run.project.seed,
+        "steps": {name: run.key(name) for name in ("text", "vocab", "samples", "pretrain", step)},
+        "sources": [source.path for source in run.project.text.sources],
+        "licences": sorted({source.licence for source in run.project.text.sources if source.licence}),
+        "documents": text.get("kept"),
+    }
+
+
+def _short(values: dict[str, str]) -> str:
+    return json.dumps({k: v[:40] for k, v in values.items()}, ensure_ascii=False)
+
+
+LOOP = ("samples", "objective", "model", "train")
+
+STEPS = [
+    Step("text", (), ("text",), text_section, text_step, text_tell),
+    Step("vocab", ("text",), ("vocab",), vocab_section, vocab_step, vocab_tell),
+    Step("samples", ("text", "vocab"), ("samples", "vocab"), samples_section, samples_step, samples_tell),
+    Step("pretrain", ("samples", "vocab"), LOOP, pretrain_section, pretrain_step, pretrain_tell),
+    Step("finetune", ("pretrain",), (*LOOP, "finetune"), finetune_section, finetune_step, finetune_tell),
+    Step(
+        "evaluate",
+        ("finetune",),
+        ("evaluate", "ngram", "generate"),
+        lambda run: run.project.evaluate.model_dump_json(),
+        evaluate_step,
+        evaluate_tell,
+    ),
+]

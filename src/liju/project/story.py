@@ -1,0 +1,175 @@
+"""`report.html` from what the steps have left in a run directory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from liju.config import documented
+from liju.evaluate import (
+    Curve,
+    Example,
+    Generated,
+    Law,
+    Piece,
+    Report,
+    ScoreTable,
+    Seen,
+    Series,
+    SourceStory,
+    TextStory,
+    VocabStory,
+    confusion,
+    write_report,
+)
+from liju.project.run import Run
+
+__all__ = ["write_story"]
+
+LAWS = {
+    "1": "packed = unpacked",
+    "2": "accumulated = whole",
+    "4": "cached = uncached",
+    "7": "exported = native",
+}
+
+
+def write_story(run: Run) -> Path:
+    """Write the report of everything that is up to date in this run."""
+    project = run.project
+    found = {step.name: run.done[step.name] for step in run.steps if step.name in run.done}
+    report = Report(
+        title=project.name,
+        lead=f"{project.model.family}, {project.pretrain.objective} pre-training"
+        + (f", fine-tuned for {project.finetune.task}" if project.finetune.task else ""),
+        config=documented(project),
+    )
+    if "text" in found:
+        report.text = _text(found["text"].summary)
+    if "vocab" in found:
+        summary = found["vocab"].summary
+        report.vocab = VocabStory(
+            summary["kind"], summary["size"], summary["characters_per_token"], summary["cut"], summary["some"]
+        )
+    curves: list[Curve] = []
+    if "pretrain" in found:
+        summary = found["pretrain"].summary
+        folder = found["pretrain"].folder
+        curves += _curves(folder, "pre-training")
+        report.model = {
+            "parameters": f"{summary['parameters']:,}",
+            "family": project.model.family,
+            "d_model": project.model.d_model,
+            "layers": project.model.num_layers,
+            "heads": project.model.num_heads,
+            "longest sample": f"{project.model.max_length} tokens",
+            "precision": summary["precision"],
+            "tokens a second": f"{summary['tokens_per_second']:,.0f}",
+        }
+        report.seen = [
+            Seen(seen["caption"], [Piece(**piece) for piece in seen["pieces"]])
+            for seen in summary["samples_seen"]
+        ]
+        report.generated = [
+            Generated(row["text"], step=row["step"]) for row in _lines(folder / "samples.jsonl")[-6:]
+        ]
+        report.headline = {"parameters": f"{summary['parameters']:,}"}
+        if "bits_per_byte" in summary.get("held_out", {}):
+            report.headline |= {"bits per byte": f"{summary['held_out']['bits_per_byte']:.3f}"}
+    if "finetune" in found:
+        curves += _curves(found["finetune"].folder, "fine-tuning")
+    report.curves = curves
+    if "evaluate" in found:
+        summary = found["evaluate"].summary
+        report.scores = ScoreTable.from_dict(summary["table"])
+        report.scores_note = "Every system saw the same training examples and is scored on the same held-out ones."
+        report.examples = [Example(**row) for row in summary["examples"]]
+        report.headline = {**report.headline, **_headline(report.scores, summary["metric"])}
+        answers = _lines(found["evaluate"].folder / "answers.jsonl")
+        if summary["task"] == "classification" and len(summary["labels"]) <= 30:
+            report.confusion = confusion(
+                [row["answer"]["label"] for row in answers],
+                [row["label"] for row in answers],
+                summary["labels"],
+            )
+    last = "finetune" if "finetune" in found else "pretrain"
+    if last in found:
+        record = json.loads((found[last].folder / "bundle" / "liju.json").read_text(encoding="utf-8"))
+        laws = record["report"].get("laws", {})
+        report.laws = [
+            Law(
+                f"{number}. {name}",
+                laws[number]["holds"],
+                f"largest difference {laws[number]['difference']:.1e}, bound {laws[number]['bound']:.0e}",
+            )
+            for number, name in LAWS.items()
+            if number in laws
+        ]
+        report.provenance = {
+            key: json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
+            for key, value in record["provenance"].items()
+        }
+    environment = found[last].folder / "environment.json" if last in found else None
+    if environment is not None and environment.exists():
+        values = json.loads(environment.read_text(encoding="utf-8"))
+        report.facts = {key: str(value) for key, value in values.items() if isinstance(value, str | int)}
+    where = Path(project.out) / project.name
+    report.next_commands = [f'liju predict {where} "..."', f"liju serve {where}"]
+    return write_report(run.folder / "report.html", report)
+
+
+def _headline(table: ScoreTable, metric: str) -> dict[str, str]:
+    column = next(column for column in table.columns if column.name == metric)
+    shown = {row.system: table.cell(row, column).value for row in table.rows}
+    return {
+        f"{column.title}{'' if row == table.main else f', {row}'}": shown[row]
+        for row in (table.main, "from scratch")
+        if row in shown
+    }
+
+
+def _text(summary: dict[str, Any]) -> TextStory:
+    return TextStory(
+        kept=summary["kept"],
+        held_out=summary["held_out"],
+        characters=sum(summary["characters"].values()),
+        dropped={**summary["dropped"], **summary["files_skipped"]},
+        changed=summary["changed"],
+        sources=[
+            SourceStory(
+                row["source"],
+                row["kept"],
+                sum(row["dropped"].values()),
+                sum(row["characters"].values()),
+                ", ".join(sorted(row["characters"], key=row["characters"].get, reverse=True)),
+            )
+            for row in summary["sources"]
+        ],
+    )
+
+
+def _curves(folder: Path, title: str) -> list[Curve]:
+    lines = _lines(folder / "metrics.jsonl")
+    steps = [line for line in lines if "loss" in line]
+    if not steps:
+        return []
+    series = [Series("training", [line["step"] for line in steps], _smooth([line["loss"] for line in steps]))]
+    looks = [line for line in lines if "evaluation" in line]
+    if looks and all("loss" in look["evaluation"] for look in looks):
+        series.append(
+            Series("held-out", [look["step"] for look in looks], [look["evaluation"]["loss"] for look in looks])
+        )
+    return [Curve(f"Loss while {title}", series)]
+
+
+def _smooth(values: list[float], share: float = 0.02) -> list[float]:
+    """A running mean over a fiftieth of the curve, so that its course is seen and not its noise."""
+    width = max(1, round(len(values) * share))
+    return [sum(values[max(0, i - width + 1) : i + 1]) / (i + 1 - max(0, i - width + 1)) for i in range(len(values))]
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
