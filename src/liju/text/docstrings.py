@@ -32,10 +32,10 @@ def docstrings(source: bytes | str) -> Iterator[tuple[int, str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
             first = node.body[0]
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                if isinstance(first.value.value, str):
-                    documented.add(id(first.value))
-                    found.append((first.lineno, inspect.cleandoc(first.value.value)))
+            literal = first.value if isinstance(first, ast.Expr) else None
+            if isinstance(literal, ast.Constant) and isinstance(literal.value, str):
+                documented.add(id(literal))
+                found.append((literal.lineno, inspect.cleandoc(literal.value)))
     inside = {
         id(value) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for value in ast.walk(node)
     }

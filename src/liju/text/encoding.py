@@ -93,7 +93,7 @@ def byte_chunks(path: str | Path, size: int = CHUNK) -> Iterator[bytes]:
 
 
 def _first_bad(path: str | Path, name: str) -> int | None:
-    """The offset of the first byte that `name` cannot decode, or None. Damage is left for the reader to meet."""
+    """The offset of the first byte that `name` cannot decode, or None. Damage is left to the reader."""
     decoder = codecs.getincrementaldecoder(name)("strict")
     offset = 0
     pending = 0
@@ -161,7 +161,7 @@ def _looks_like_utf16(window: bytes) -> str:
 def detect(path: str | Path, html: bool = False) -> Encoding:
     """How to decode a file: a byte order mark, else strict trials of UTF-8, GB18030 and UTF-16.
 
-    The whole file is tried, in chunks. Where none fits, the encoding is UTF-8 and `bad` is the first bad byte.
+    The whole file is tried, in chunks. Where none fits, it is UTF-8 and `bad` is the first bad byte.
     With `html` a declared charset comes before the guess of GB18030. Raises OSError.
 
     >>> import tempfile, pathlib

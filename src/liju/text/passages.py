@@ -37,7 +37,7 @@ Items = Iterator[Passage | Problem]
 def passages(file: File, field: str = "text", limit: int = LIMIT) -> Items:
     """The passages of a file, each at most `limit` characters, and a Problem for whatever could not be read.
 
-    `field` is the column of jsonl, csv and tsv that holds the text. At most a record or a passage is in memory.
+    `field` is the column of jsonl, csv and tsv that holds the text. At most a record or a passage is held.
 
     >>> import tempfile, pathlib
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "two.txt"
@@ -111,7 +111,7 @@ def _text(file: File, encoding: Encoding, field: str, limit: int) -> Items:
 
 
 def _passages(file: File, encoding: Encoding, parts: Iterable[tuple[int, int, str]]) -> Items:
-    """Passages of (line, part, text), each held until the next one tells whether it is a part of something."""
+    """Passages of (line, part, text), each held until the next tells whether it is only a part."""
     held: tuple[int, int, str] | None = None
     for following in chain(parts, [None]):
         if held is not None:

@@ -14,7 +14,7 @@ _SENTENCE_END = re.compile(r"[。！？；…][”’」』）]*|[.!?][\"')\]]*(
 
 
 def cut_place(text: str, limit: int = LIMIT) -> int:
-    """Where to cut so that at most `limit` characters come before: after a paragraph, a line, a sentence, a word.
+    """Where to cut so that at most `limit` characters come before: after a paragraph, line, sentence or word.
 
     Only the second half of the `limit` is searched; where it has no such place the cut is at `limit`.
 
@@ -38,7 +38,7 @@ def cut_place(text: str, limit: int = LIMIT) -> int:
 
 
 def pieces(chunks: Iterable[str], limit: int = LIMIT) -> Iterator[tuple[int, str]]:
-    """The text that `chunks` add up to, as (number of the first line, piece), each at most `limit` characters.
+    """The text that `chunks` add up to, as (number of its first line, piece of at most `limit` characters).
 
     >>> list(pieces(["One two.\\nThr", "ee four"], 10))
     [(1, 'One two.\\n'), (2, 'Three four')]
@@ -58,7 +58,7 @@ def pieces(chunks: Iterable[str], limit: int = LIMIT) -> Iterator[tuple[int, str
 
 
 def bounded_lines(chunks: Iterable[str], limit: int = LIMIT) -> Iterator[tuple[int, int, str]]:
-    """The lines as (number, part, text without the newline); a line longer than `limit` comes in parts 0, 1, ...
+    """The lines as (number, part, text without newline); one longer than `limit` comes in parts 0, 1, ...
 
     At most one chunk and `limit` characters are held. Only "\\n" ends a line.
 

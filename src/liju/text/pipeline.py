@@ -50,7 +50,7 @@ def clean(
     workers: int | None = None,
     limit: int = LIMIT,
 ) -> TextReport:
-    """Read, mend, deduplicate and split the text of `settings.sources` into out/train and out/held_out (Parquet).
+    """Read, mend, deduplicate and split the text of the sources into out/train and out/held_out (Parquet).
 
     `base` is the folder that relative paths start from, `workers` the number of processes (all processors),
     `limit` the characters of one document (longer ones are cut at a sentence or space, nothing is lost), and
@@ -164,7 +164,7 @@ def _units(files: list[File]) -> list[dict[str, Any]]:
     for place, file in enumerate(files):
         member = {"place": place, "file": asdict(file)}
         # Every stripe decodes the whole file, which is cheap beside cleaning it; 16 is where it stops to be.
-        stripes = min(16, -(-_size(file) // UNIT))
+        stripes = min(16, _size(file) // UNIT)
         if stripes > 1 and file.format not in ("html", "python"):
             for stripe in range(stripes):
                 add(

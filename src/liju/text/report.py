@@ -17,9 +17,9 @@ LISTED = 1000
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that could not be read: the file, the place in it ("3" is a line, "byte 17"), and what is wrong.
+    """Something that could not be read: the file, the place in it ("3" is a line), and what is wrong.
 
-    `reason` is the short name under which it is counted. `fatal` is set where the rest of the file is lost too.
+    `reason` is the short name under which it is counted; `fatal` where the rest of the file is lost too.
 
     >>> print(Problem("reviews.csv", "3", "2 columns where the header has 3", "bad row"))
     reviews.csv:3: 2 columns where the header has 3
@@ -65,7 +65,7 @@ class SourceReport:
         >>> total.read, total.kept, total.dropped
         (7, 5, {'duplicate': 2})
         """
-        for each in fields(self):
+        for each in fields(SourceReport):
             value = getattr(other, each.name)
             if isinstance(value, int):
                 setattr(self, each.name, getattr(self, each.name) + value)

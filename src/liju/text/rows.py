@@ -38,10 +38,10 @@ def rows(
 ) -> Iterator[Row]:
     """The examples of `source` in the order of its files and lines.
 
-    The values of csv, tsv and jsonl are all columns as strings; of gettext and of lines with a target "source"
-    and "target"; of the others "text". The source's `label` is the value "label". `fields` maps a name to the
-    column that holds it ({"text": "sentence"}): the value is then there under that name too, and a row that
-    lacks it, or has nothing but spaces in it, is bad.
+    The values of csv, tsv and jsonl are all columns as strings; of gettext and of lines with a target,
+    "source" and "target"; of the others "text". The source's `label` is the value "label". `fields` maps a
+    name to the column that holds it ({"text": "sentence"}): the value is then there under that name too, and
+    a row that lacks it, or has nothing but spaces in it, is bad.
 
     A bad row or file raises DataError naming file and line, or with errors="skip" is added to `problems`.
     A missing source or column always raises: nothing of it could be read.

@@ -69,10 +69,10 @@ class ShardWriter:
 
 
 def documents(out: Path, split: str = "train") -> Iterator[Document]:
-    """The documents that `clean` left in `out`, in the order of their ids, a row group in memory at a time.
+    """The documents that `clean` left in `out`, in the order of their ids, some rows in memory at a time.
 
-    That order is one of the text alone: it depends on no file name, no file order and no number of workers, and
-    the first documents are an even sample of all. Raises DataError where cleaning never finished.
+    That order is one of the text alone: it depends on no file name, no file order and no number of workers,
+    and the first documents are an even sample of all. Raises DataError where cleaning never finished.
     """
     out = Path(out)
     if split not in SPLITS:

@@ -31,7 +31,7 @@ _PLAIN = ("text", "lines", "tagged")
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file to read. `name` is how reports call it, the same on every machine; `target` a Moses translation.
+    """One file to read. `name` is how reports call it, the same on every machine; `target` its translation.
 
     `format` is empty for a file in a folder whose ending says nothing: it is left alone.
     """
@@ -60,8 +60,9 @@ def format_of(name: str) -> str:
 def resolve(source: Source, base: Path = Path("."), number: int = 0) -> list[File]:
     """The files of `source`, sorted by name. Relative paths start at `base`, the folder of the project file.
 
-    A folder is searched for files with a known ending; hidden ones are left out. A pattern may use *, ?, [a-z]
-    and **. `package:NAME/inside` is a file, folder or pattern in an installed package, found without importing it.
+    A folder is searched for files with a known ending; hidden ones are left out. A pattern may use *, ?,
+    [a-z] and **. `package:NAME/inside` is a file, folder or pattern in an installed package, which is not
+    imported.
 
     Raises DataError where nothing is found: a missing source is never an empty one.
 
@@ -109,7 +110,7 @@ def resolve(source: Source, base: Path = Path("."), number: int = 0) -> list[Fil
         what = "of a known ending" if source.format == "auto" else f"of format {source.format!r}"
         raise DataError(
             f"{source.path}: no file {what} in it",
-            hint=f"known endings: {' '.join(_FORMATS)}, each also with .gz or .zst; or name the files or a format",
+            hint=f"known endings: {' '.join(_FORMATS)}, and these with .gz or .zst; or name a format",
         )
     return files
 

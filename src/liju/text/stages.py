@@ -1,7 +1,7 @@
 """The two stages of cleaning, as workers of an engine run them: `Gather` reads, `Finish` removes duplicates.
 
-Between them is a folder of Parquet parts, sorted into shards by the first digits of the document's id. So equal
-texts meet in one shard, and no stage ever holds more than a part or a shard in memory.
+Between them is a folder of Parquet parts, sorted into shards by the first digits of the document's id. So
+equal texts meet in one shard, and no stage ever holds more than a part or a shard in memory.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from liju.text.split import held_out
 
 __all__ = ["Finish", "Gather"]
 
+# What a part knows of a document beside the document: file, place in the file, source.
+_PLACE = {"file": "int64", "ordinal": "int64", "of": "int64"}
 # Neighbouring passages that one worker takes when several share a large file.
 _STRIPE = 64
 # Characters that a gathering worker holds over all shards before it writes.

@@ -6,14 +6,13 @@ import re
 
 __all__ = ["untag"]
 
-_TOKEN = re.compile(r"^(\[*)(.+?)/([A-Za-z]+[0-9]*)(?:\]+/?[A-Za-z]*[0-9]*)?$")
-# The People's Daily numbers its paragraphs: 19980101-01-001-001/m
-_NUMBER = re.compile(r"^\d{8}-\d{2}-\d{3}-\d{3}/m$")
-
-
-def _joins(left: str, right: str) -> bool:
-    """Whether no space stands between two words: one of the two sides is not Latin, Greek, Cyrillic or a digit."""
-    return left >= "\u2e80" or right >= "\u2e80" or not (left.isalnum() and right.isalnum())
+# What follows a word: /TAG, and ]TAG where a compound ends. What comes before it: [ where one begins.
+_TAG = re.compile(r"(?<=\S)/[A-Za-z]+[0-9]*(?:\]+/?[A-Za-z]*[0-9]*)?(?=\s|\Z)")
+_OPEN = re.compile(r"(?<!\S)\[+(?=\S)")
+# The People's Daily numbers its paragraphs.
+_NUMBER = re.compile(r"\A\s*\d{8}-\d{2}-\d{3}-\d{3}/m(?=\s|\Z)")
+# A space stands between two words where both sides are letters or digits of a script that uses spaces.
+_BETWEEN = re.compile("(?<=[^\\W\u2e80-\U0010ffff])\\s+(?=[^\\W\u2e80-\U0010ffff])")
 
 
 def untag(line: str) -> str:
@@ -21,14 +20,8 @@ def untag(line: str) -> str:
 
     >>> untag("19980101-01-001-002/m  [中央/n  电台/n]nt  播出/v  Hello/nx  World/nx  ，/w  ６０/m")
     '中央电台播出Hello World，６０'
+    >>> untag("1/m  //w  2/m  [/w  好/a  km/h/q")
+    '1/2[好km/h'
     """
-    words: list[str] = []
-    for token in line.split():
-        if _NUMBER.match(token):
-            continue
-        match = _TOKEN.match(token)
-        word = match[2] if match else token
-        if words and not _joins(words[-1][-1], word[0]):
-            words.append(" ")
-        words.append(word)
-    return "".join(words)
+    text = _OPEN.sub("", _TAG.sub("", _NUMBER.sub("", line)))
+    return "".join(_BETWEEN.sub("\0", text).split()).replace("\0", " ")
