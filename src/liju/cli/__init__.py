@@ -13,8 +13,20 @@ from liju.errors import ConfigError, LijuError
 __all__ = ["VERBS", "app", "main"]
 
 # In the order of the way.
-VERBS = ("new", "check", "run", "text", "vocab", "pretrain", "finetune", "evaluate", "predict", "serve")
-VERBS += ("show", "examples")
+VERBS = {
+    "new": "Write a commented project file that runs as it is.",
+    "check": "Say what a project file will do: sizes, tokens, memory, time, three samples.",
+    "run": "Do every step that is not up to date.",
+    "text": "Step 1: collect and clean text.",
+    "vocab": "Step 2: build the vocabulary.",
+    "pretrain": "Steps 3 and 4: initialise the network and train it without labels.",
+    "finetune": "Step 5: train for a task with labelled examples.",
+    "evaluate": "Step 6: numbers on held-out data, beside simpler systems.",
+    "predict": "Answers to texts.",
+    "serve": "Step 7: answers over HTTP.",
+    "show": "Look at what a run holds.",
+    "examples": "The worked examples: list, print, run.",
+}
 
 app = App(
     name="liju",
@@ -24,8 +36,8 @@ app = App(
     help_format="plaintext",
     result_action="return_value",
 )
-for verb in VERBS:
-    app.command(f"liju.cli.{verb}:{verb}", name=verb)
+for order, (verb, line) in enumerate(VERBS.items()):
+    app.command(f"liju.cli.{verb}:{verb}", name=verb, help=line, sort_key=order)
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -40,7 +52,8 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         result = app(words, exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        return _told(str(error).strip().splitlines()[0], f"liju {words[0] if words else ''} --help".replace("  ", " "))
+        verb = next((word for word in words if word in VERBS), "")
+        return _told(str(error).strip().splitlines()[0], " ".join(["liju", verb, "--help"]).replace("  ", " "))
     except ConfigError as error:
         if debug:
             raise

@@ -8,7 +8,9 @@ __all__ = ["finetune"]
 
 
 def finetune(*words: str, resume: bool = False, quiet: bool = False) -> None:
-    """Train for a task with labelled examples (step 5). Steps before it that are not up to date are done first.
+    """Train for a task with labelled examples (step 5).
+
+    Steps before it that are not up to date are done first.
 
     examples:
       liju finetune first

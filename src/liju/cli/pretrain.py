@@ -8,7 +8,9 @@ __all__ = ["pretrain"]
 
 
 def pretrain(*words: str, resume: bool = False, quiet: bool = False) -> None:
-    """Initialise the network and train it without labels (steps 3 and 4). Steps before it that are not up to date are done first.
+    """Initialise the network and train it without labels (steps 3 and 4).
+
+    Steps before it that are not up to date are done first.
 
     examples:
       liju pretrain first

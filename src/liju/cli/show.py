@@ -59,7 +59,8 @@ def _of_bundle(what: str, run: Path, texts: tuple[str, ...]) -> None:
             print(" ".join(map(str, ids)))
         return
     path = folder / "liju.json"
-    record = json.loads(_read(path)) if path.exists() else {"config": json.loads(_read(folder / "config.json"))}
+    plain = not path.exists()  # a Hugging Face folder that liju did not write
+    record = {"config": json.loads(_read(folder / "config.json"))} if plain else json.loads(_read(path))
     if what == "model":
         print(json.dumps({**record["config"], "task": record.get("task")}, indent=2, ensure_ascii=False))
         return

@@ -8,7 +8,9 @@ __all__ = ["text"]
 
 
 def text(*words: str, resume: bool = False, quiet: bool = False) -> None:
-    """Collect and clean text (step 1). Steps before it that are not up to date are done first.
+    """Collect and clean text (step 1).
+
+    Steps before it that are not up to date are done first.
 
     examples:
       liju text first

@@ -8,7 +8,9 @@ __all__ = ["vocab"]
 
 
 def vocab(*words: str, resume: bool = False, quiet: bool = False) -> None:
-    """Build the vocabulary (step 2). Steps before it that are not up to date are done first.
+    """Build the vocabulary (step 2).
+
+    Steps before it that are not up to date are done first.
 
     examples:
       liju vocab first

@@ -12,7 +12,7 @@ from typing import Any
 from liju.config import Finetune, Source
 from liju.errors import DataError, did_you_mean
 from liju.samples.order import key_of, random_of
-from liju.text import rows
+from liju.text import Problem, rows
 
 __all__ = ["Example", "ExampleSet", "read_examples"]
 
@@ -114,7 +114,8 @@ def _read(
 ) -> list[Example]:
     examples = []
     for source in sources:
-        for row in rows(source, base, fields=None, errors=errors, problems=found.problems):
+        bad: list[Problem] = []
+        for row in rows(source, base, errors="stop" if errors == "stop" else "skip", problems=bad):
             values, missing = {}, []
             for name in (*needed, *optional):
                 column = fields.get(name, name)
@@ -132,6 +133,9 @@ def _read(
                 found.problems.append(f"{problem} ({there})")
                 continue
             examples.append(Example(values, row.place))
+        for problem in bad:
+            found.dropped[problem.reason] += 1
+            found.problems.append(str(problem))
     return examples
 
 

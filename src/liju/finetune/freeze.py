@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from liju.errors import ModelError
 from torch import nn
 
+from liju.errors import ModelError
 from liju.model import Transformer
 
 __all__ = ["freeze", "set_dropout"]

@@ -88,9 +88,7 @@ class GenerationTask:
         new = min(settings.max_new_tokens, self.max_length - 2)
         if new < 1:
             raise RequestError(f"a model of max_length {self.max_length} has no room to write")
-        outputs = generate(
-            model, prompts, sources=None, eos=tokenizer.eos, max_new_tokens=new, **sampling
-        )
+        outputs = generate(model, prompts, sources=None, eos=tokenizer.eos, max_new_tokens=new, **sampling)
         return [{"text": tokenizer.decode(ids)} for ids in outputs]
 
     @torch.inference_mode()
@@ -109,7 +107,9 @@ class GenerationTask:
                 batch = batch.to(device)
                 targets = batch.targets["words"]
                 hidden = model(batch).flatten(0, 1).index_select(0, targets.index)
-                each = F.cross_entropy(model.predict("words", hidden).float(), targets.value, reduction="none")
+                each = F.cross_entropy(
+                    model.predict("words", hidden).float(), targets.value, reduction="none"
+                )
                 lengths = [int((objective.lengths(np.array([n])))[0, 1]) for n in batch.samples]
                 for number, part in zip(batch.samples, each.cpu().split(lengths), strict=True):
                     nats[owner[number]] += float(part.double().sum())

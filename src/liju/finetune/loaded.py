@@ -93,9 +93,9 @@ class Loaded:
         self.bundle = bundle
         self.model = bundle.model.to(device).eval()
         self.tokenizer = bundle.tokenizer
-        description = bundle.task or pretrained_task(
-            self.model.config.family, self.model.config.max_length
-        ).describe()
+        description = (
+            bundle.task or pretrained_task(self.model.config.family, self.model.config.max_length).describe()
+        )
         if description.get("name") not in TASKS:
             raise BundleError(f"{bundle.folder}: unknown task {description.get('name')!r} in liju.json")
         self._task = TASKS[description["name"]].from_description(description)

@@ -119,7 +119,9 @@ class FillSpan:
                     spans.append([])
                 elif spans:
                     spans[-1].append(token)
-            answers.append({"text": " … ".join(map(tokenizer.decode, spans)), "spans": [*map(tokenizer.decode, spans)]})
+            answers.append(
+                {"text": " … ".join(map(tokenizer.decode, spans)), "spans": [*map(tokenizer.decode, spans)]}
+            )
         return answers
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from liju import config
+from liju.errors import ConfigError
 from liju.project.check import Check, check
 from liju.project.new import new
 from liju.project.parts import check_model
-from liju.project.run import Done, Run, Stopped
+from liju.project.run import Done, Run, Stopped, wanted
 from liju.project.steps import STEPS
 from liju.project.story import write_story
 
@@ -52,11 +53,11 @@ def run(path: str | Path = "liju.toml", *overrides: str, resume: bool = False) -
 
 def do(opened: Run, until: str = "") -> None:
     """The steps up to `until`, or all that the file asks for, and the report."""
-    last = until or ("evaluate" if opened.project.finetune.task else "pretrain")
-    for step in opened.steps:
-        if step.name in ("finetune", "evaluate") and not opened.project.finetune.task:
-            continue
-        opened.ensure(step.name)
-        if step.name == last:
+    names = [step.name for step in wanted(opened)]
+    if until and until not in names:
+        raise ConfigError("[finetune] task is empty", hint="name one: classification, translation, generation")
+    for name in names:
+        opened.ensure(name)
+        if name == until:
             break
     write_story(opened)

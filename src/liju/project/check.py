@@ -11,7 +11,7 @@ from typing import Any
 from liju.config import documented
 from liju.plan import Plan, plan, probe
 from liju.project.parts import initialise, model_config, objective_of
-from liju.project.run import Run
+from liju.project.run import Run, wanted
 from liju.project.steps import tokenizer_of
 from liju.project.views import look
 from liju.samples import Steps, TokenShards, micro_batches, write_shards
@@ -111,5 +111,5 @@ def check(run: Run, seconds: float = 2.0) -> Check:
             chosen.precision,
             settings.steps / max(1, steps.per_pass * scale),
             look(objective, tokenizer),
-            {step.name: run.up_to_date(step.name) for step in run.steps if project.finetune.task or step.name not in ("finetune", "evaluate")},
+            {step.name: run.up_to_date(step.name) for step in wanted(run)},
         )

@@ -30,7 +30,7 @@ from liju.config import Project, documented
 from liju.errors import CheckpointError, LijuError
 from liju.project.keys import code_version, key
 
-__all__ = ["Done", "Run", "Step", "Stopped"]
+__all__ = ["Done", "Run", "Step", "Stopped", "wanted", "write_json"]
 
 Tell = Callable[[str], None]
 
@@ -132,6 +132,12 @@ class Run:
         known = json.loads(path.read_text(encoding="utf-8"))["steps"] if path.exists() else {}
         write_json(path, {"name": self.project.name, "steps": {**known, name: folder}})
         (self.folder / "liju.toml").write_text(documented(self.project) + "\n", encoding="utf-8")
+
+
+def wanted(run: Run) -> list[Step]:
+    """The steps that the project file asks for."""
+    labelled = bool(run.project.finetune.task)
+    return [step for step in run.steps if labelled or step.name not in ("finetune", "evaluate")]
 
 
 def write_json(path: Path, value: Any) -> None:

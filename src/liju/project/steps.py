@@ -20,7 +20,7 @@ from liju.project.parts import TASK_TYPES, initialise, objective_of
 from liju.project.run import Run, Step, Stopped
 from liju.project.views import look, written
 from liju.samples import TokenShards, write_shards
-from liju.text import Problem, clean, documents, files
+from liju.text import Problem, clean, documents, resolve
 from liju.train import Run as Training
 from liju.train import TrainResult, TrainSettings, train
 from liju.vocab import Tokenizer
@@ -31,7 +31,9 @@ __all__ = ["STEPS", "examples_of", "tokenizer_of"]
 
 def inputs(run: Run, sources: Iterable[Source]) -> list[str]:
     """Fingerprints of the files that sources mean, so that a changed file is a changed input."""
-    return [files_fingerprint(files(source, run.base)) for source in sources]
+    found = [resolve(source, run.base) for source in sources]
+    paths = [[path for file in files for path in (file.path, file.target) if path] for files in found]
+    return [files_fingerprint(map(Path, part)) for part in paths]
 
 
 # --- text
@@ -51,10 +53,11 @@ def text_step(run: Run, folder: Path) -> dict[str, Any]:
 def text_tell(summary: dict[str, Any]) -> list[str]:
     megabytes, size = summary["bytes"] / 1e6, sum(summary["characters"].values())
     lines = [f"{summary['files']:,} files, {megabytes:.1f} MB: {summary['read']:,} documents read"]
-    dropped = [f"{count:,} {why}" for why, count in sorted(summary["dropped"].items(), key=lambda x: -x[1])]
-    lines.append(f"{summary['kept']:,} kept, {size:,} characters" + (f"; dropped: {', '.join(dropped)}" if dropped else ""))
-    if summary["changed"]:
-        lines.append("changed: " + ", ".join(f"{count:,} {what}" for what, count in summary["changed"].items()))
+    lines.append(f"{summary['kept']:,} kept, {size:,} characters")
+    for what in ("dropped", "changed", "files_skipped"):
+        if summary[what]:
+            counts = sorted(summary[what].items(), key=lambda item: -item[1])
+            lines.append(f"{what.replace('_', ' ')}: " + ", ".join(f"{n:,} {why}" for why, n in counts))
     lines.append(f"{summary['train']:,} to train on, {summary['held_out']:,} held out")
     if summary["problem_count"]:
         lines.append(f"{summary['problem_count']:,} problems, e.g.")
@@ -68,7 +71,7 @@ def text_tell(summary: dict[str, Any]) -> list[str]:
 
 def vocab_section(run: Run) -> Any:
     path = run.project.vocab.path
-    given = [files_fingerprint(files(Source(path=path), run.base))] if path else []
+    given = inputs(run, [Source(path=path, format="text")]) if path else []
     return run.project.vocab.model_dump_json(), run.project.model.family, given
 
 
@@ -161,13 +164,13 @@ def pretrain_step(run: Run, folder: Path) -> dict[str, Any]:
         found = held_out(network, against, most=0 if step == settings.steps else 512)
         scores = {k: v for k, v in found.items() if not k.endswith(("_nats", "_count"))}
         if objective.name == "causal" and step == settings.steps:
-            scores["bits_per_byte"] = bits_per_byte(found["words_nats"], TokenShards(shards / "held_out").bytes)
+            scores["bits_per_byte"] = bits_per_byte(
+                found["words_nats"], TokenShards(shards / "held_out").bytes
+            )
         return {**scores, "samples": written(network, tokenizer, against)}
 
     live = run.live("pretrain") if run.live else None
-    result = train(
-        model, objective, settings, folder, evaluate=evaluate, resume=run.resume, live=live
-    )
+    result = train(model, objective, settings, folder, evaluate=evaluate, resume=run.resume, live=live)
     finished(result, "pretrain")
     task = pretrained_task(project.model.family, project.model.max_length).describe()
     model.eval()

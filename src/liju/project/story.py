@@ -83,7 +83,9 @@ def write_story(run: Run) -> Path:
     if "evaluate" in found:
         summary = found["evaluate"].summary
         report.scores = ScoreTable.from_dict(summary["table"])
-        report.scores_note = "Every system saw the same training examples and is scored on the same held-out ones."
+        report.scores_note = (
+            "Every system saw the same training examples and is scored on the same held-out ones."
+        )
         report.examples = [Example(**row) for row in summary["examples"]]
         report.headline = {**report.headline, **_headline(report.scores, summary["metric"])}
         answers = _lines(found["evaluate"].folder / "answers.jsonl")
@@ -158,7 +160,9 @@ def _curves(folder: Path, title: str) -> list[Curve]:
     looks = [line for line in lines if "evaluation" in line]
     if looks and all("loss" in look["evaluation"] for look in looks):
         series.append(
-            Series("held-out", [look["step"] for look in looks], [look["evaluation"]["loss"] for look in looks])
+            Series(
+                "held-out", [look["step"] for look in looks], [look["evaluation"]["loss"] for look in looks]
+            )
         )
     return [Curve(f"Loss while {title}", series)]
 
@@ -166,7 +170,10 @@ def _curves(folder: Path, title: str) -> list[Curve]:
 def _smooth(values: list[float], share: float = 0.02) -> list[float]:
     """A running mean over a fiftieth of the curve, so that its course is seen and not its noise."""
     width = max(1, round(len(values) * share))
-    return [sum(values[max(0, i - width + 1) : i + 1]) / (i + 1 - max(0, i - width + 1)) for i in range(len(values))]
+    return [
+        sum(values[max(0, i - width + 1) : i + 1]) / (i + 1 - max(0, i - width + 1))
+        for i in range(len(values))
+    ]
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

@@ -46,7 +46,14 @@ def _pieces(sample: Sample, side: str, tokenizer: Tokenizer, predicts: bool) -> 
     if predicts and (goal := sample.goals.get("words")) is not None:
         words = dict(zip(goal.places.tolist(), goal.values.tolist(), strict=True))
     texts = tokenizer.tokens(ids.tolist())
-    special = {tokenizer.pad, tokenizer.cls, tokenizer.sep, tokenizer.bos, tokenizer.eos, *tokenizer.sentinels}
+    special = {
+        tokenizer.pad,
+        tokenizer.cls,
+        tokenizer.sep,
+        tokenizer.bos,
+        tokenizer.eos,
+        *tokenizer.sentinels,
+    }
     pieces = []
     for place, (token, text) in enumerate(zip(ids.tolist(), texts, strict=True)):
         target = words.get(place)
