@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -163,6 +163,7 @@ def _near(query: Tensor, key: Tensor, *, causal: bool, window: int = 0) -> Tenso
     return (distance <= (0 if causal else window)) & (distance >= -window)
 
 
+@runtime_checkable
 class Memory(Protocol):
     """The keys and values that one attention keeps between calls (`liju.generate.KeyValueCache`)."""
 
@@ -180,6 +181,7 @@ class Memory(Protocol):
         ...
 
 
+@runtime_checkable
 class Cache(Protocol):
     """What a decoder keeps between calls."""
 

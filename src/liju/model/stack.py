@@ -86,8 +86,9 @@ class Stack(nn.Module):
             x = self.project_in(x)
         if self.position is not None:
             longest = self.position.max_length
-            # Positions count from 0 in a row, so that only a row longer than the table can leave it.
-            if (tokens.shape[1] > longest or tokens.shape[1] == 1) and int(position.max()) >= longest:
+            # On a GPU the question would wait for the device, so only a row that can leave the table asks.
+            asks = position.device.type == "cpu" or tokens.shape[1] > longest
+            if asks and int(position.max()) >= longest:
                 raise ModelError(
                     f"position {int(position.max())} is outside the table of {longest} positions",
                     hint="shorten the text, or train with a larger max_length",

@@ -126,29 +126,26 @@ class Transformer(nn.Module):
         config = self.config
         t5 = config.attention_scale == 1.0
         for module in self.modules():
-            if isinstance(module, nn.Linear | nn.Embedding):
-                std = (
-                    module.weight.shape[1] ** -0.5
-                    if t5 and isinstance(module, nn.Linear)
-                    else config.init_std
-                )
-                nn.init.normal_(module.weight, std=std)
-            if isinstance(module, nn.Linear) and module.bias is not None:
-                nn.init.zeros_(module.bias)
-            if isinstance(module, RelativeBias):
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=module.in_features**-0.5 if t5 else config.init_std)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.Embedding):
+                nn.init.normal_(module.weight, std=config.init_std)
+            elif isinstance(module, RelativeBias):
                 nn.init.normal_(module.weight, std=config.d_model**-0.5)
-            if t5 and isinstance(module, MultiHeadAttention):
-                module.W_q.weight.mul_(config.d_k**-0.5)
         if t5:
             nn.init.normal_(self.token.weight, std=1.0)
         elif config.embedding_scale:
             nn.init.normal_(self.token.weight, std=config.d_model**-0.5)
         for stack in (self.encoder, self.decoder):
-            if stack is None or t5 or config.norm_place == "post":
+            if stack is None:
                 continue
-            depth = (2 * len(stack.blocks)) ** -0.5
+            grows = not t5 and config.norm_place != "post"
+            depth = (2 * len(stack.blocks)) ** -0.5 if grows else 1.0
             for module in stack.blocks.modules():
                 if isinstance(module, MultiHeadAttention):
                     module.W_o.weight.mul_(depth)
+                    module.W_q.weight.mul_(config.d_k**-0.5 if t5 else 1.0)
                 elif isinstance(module, FeedForward):
                     module.W_2.weight.mul_(depth)
