@@ -53,7 +53,7 @@ def main(words: Sequence[str] | None = None) -> int:
         result = app(words, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         verb = next((word for word in words if word in VERBS), "")
-        return _told(str(error).strip().splitlines()[0], " ".join(["liju", verb, "--help"]).replace("  ", " "))
+        return _told(str(error).strip().splitlines()[0], f"liju {verb} --help".replace("  ", " "))
     except ConfigError as error:
         if debug:
             raise

@@ -27,7 +27,7 @@ class Masked:
     >>> from liju.objective.examples import shards, tokenizer
     >>> objective = Masked(shards("encoder"), tokenizer("encoder"), max_length=16)
     >>> sample = objective.sample(0)
-    >>> len(sample.encoder) == objective.lengths(np.array([0]))[0, 0]
+    >>> len(sample.encoder) == int(objective.lengths(np.array([0]))[0, 0])
     True
     """
 

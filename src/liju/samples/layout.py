@@ -23,7 +23,7 @@ def micro_batches(
 
     >>> import numpy as np
     >>> samples = [Sample(i, encoder=np.arange(n)) for i, n in enumerate([2, 7, 3, 5])]
-    >>> [tuple(batch.encoder.tokens.shape) for batch in micro_batches(samples, limit=12)]
+    >>> [tuple(batch.encoder.tokens.shape) for batch in micro_batches(samples, limit=14)]
     [(2, 7), (2, 3)]
     >>> [tuple(batch.encoder.tokens.shape) for batch in micro_batches(samples, 99, "packed")]
     [(3, 7)]

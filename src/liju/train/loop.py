@@ -18,7 +18,7 @@ from torch import nn
 from liju.errors import CheckpointError, TrainingError, did_you_mean
 from liju.objective.base import Objective
 from liju.samples.batch import Batch
-from liju.samples.layout import micro_batches
+from liju.samples.layout import Layout, micro_batches
 from liju.samples.steps import Steps
 from liju.train import checkpoint as checkpoints
 from liju.train.diagnosis import failure
@@ -90,14 +90,14 @@ def train(
     world.total([0.0])  # every rank has looked before the first one writes
     steps = Steps(objective, settings.batch_tokens, settings.seed)
 
-    def prepare(step: int) -> tuple[int, list[Batch]]:
+    def prepare(step: int, layout: Layout) -> tuple[int, list[Batch]]:
         numbers = steps.numbers(step)
         samples = [objective.sample(int(number)) for number in numbers[world.rank :: world.size]]
-        if not samples:
-            return len(numbers), []
-        return len(numbers), micro_batches(samples, settings.micro_batch_tokens, chosen.layout, objective.pad)
+        limit = settings.micro_batch_tokens
+        return len(numbers), micro_batches(samples, limit, layout, objective.pad) if samples else []
 
-    chosen = choose(model, settings, run.chosen() if resume else None)
+    before = run.chosen() if resume else None
+    chosen = choose(model, settings, lambda layout: prepare(0, layout)[1][0], before=before)
     device = torch.device(chosen.device)
     model.to(device)
     optimizer = build_optimizer(model, settings, chosen.precision)
@@ -138,13 +138,15 @@ def train(
         ahead = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="samples"))
         live.begin(state["step"], settings.steps)
         stack.callback(live.end)
-        upcoming = ahead.submit(prepare, state["step"]) if state["step"] < settings.steps else None
+        upcoming = (
+            ahead.submit(prepare, state["step"], chosen.layout) if state["step"] < settings.steps else None
+        )
         if upcoming is None and found is None:
             save(must=True)
         while upcoming is not None:
             step, began = state["step"], time.perf_counter()
             count, batches = upcoming.result()
-            upcoming = ahead.submit(prepare, step + 1) if step + 1 < settings.steps else None
+            upcoming = ahead.submit(prepare, step + 1, chosen.layout) if step + 1 < settings.steps else None
             model.train()
 
             def seeds(i: int, step: int = step) -> int:
@@ -184,7 +186,10 @@ def train(
             at_end = done == settings.steps
             if evaluate is not None and world.first and (done % settings.evaluate_every == 0 or at_end):
                 improved = _evaluate(evaluate, model, settings, state, run, live)
-            result.stopped = bool(world.total([float(stop.asked or done == stop_after)])[0]) and not at_end
+            result.stopped = (
+                bool(world.total([float(stop.asked or done >= (stop_after or settings.steps))])[0])
+                and not at_end
+            )
             if at_end or result.stopped or improved or done % settings.save_every == 0:
                 save(must=at_end or result.stopped)
             if result.stopped:

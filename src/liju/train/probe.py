@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from liju.samples.batch import Batch, Side
+from liju.samples.batch import Batch
 from liju.samples.layout import Layout
 from liju.train.settings import TrainSettings
 
@@ -149,9 +149,16 @@ class Work:
         return 6 * total
 
 
-def choose(model: nn.Module, settings: TrainSettings, before: Mapping[str, Any] | None = None) -> Chosen:
+def choose(
+    model: nn.Module,
+    settings: TrainSettings,
+    batch: Callable[[Layout], Batch] | None = None,
+    *,
+    before: Mapping[str, Any] | None = None,
+) -> Chosen:
     """Measure (about a third of a second) and decide what `settings` leave to "auto".
 
+    `batch`: gives a micro-batch of the run in a layout; asked for only when compiling is to be tried.
     `before`: what the run chose when it was started; it stays, except for what is asked for by name.
     """
     device = device_of(settings.device)
@@ -179,22 +186,22 @@ def choose(model: nn.Module, settings: TrainSettings, before: Mapping[str, Any] 
             if device.type == "cuda":
                 compiled = expected > LONG_CUDA
             else:
-                compiled = expected > LONG_CPU and compiling_pays(model, settings, device, precision)
+                compiled = (
+                    batch is not None
+                    and expected > LONG_CPU
+                    and compiling_pays(model, batch(layout), device, precision)
+                )
     return Chosen(str(device), precision, compiled, layout, top)
 
 
-def compiling_pays(model: nn.Module, settings: TrainSettings, device: torch.device, precision: str) -> bool:
-    """Time the model's first block, forward and backward, as it is and compiled.
+def compiling_pays(model: nn.Module, batch: Batch, device: torch.device, precision: str) -> bool:
+    """Time the model's first block on a micro-batch, forward and backward, as it is and compiled.
 
-    A machine that cannot compile (no C++ compiler) answers no, and so does a model that is not ours.
+    A machine that cannot compile (no C++ compiler) answers no.
     """
-    config = getattr(model, "config", None)
     stack = blocks(model)
-    if not stack or config is None:
+    if not stack:
         return False
-    width = min(config.max_length, 128)
-    rows = max(1, min(settings.micro_batch_tokens, 4096) // width)
-    side = Side.of(torch.zeros(rows, width, dtype=torch.long, device=device))
     caught: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
     handle = stack[0].register_forward_pre_hook(
         lambda module, args, kwargs: caught.append((args, kwargs)), with_kwargs=True
@@ -202,7 +209,7 @@ def compiling_pays(model: nn.Module, settings: TrainSettings, device: torch.devi
     model.to(device)
     try:
         with torch.no_grad():
-            model(Batch(side if config.has_encoder else None, side if config.has_decoder else None, {}))
+            model(batch.to(device))
     finally:
         handle.remove()
     args, kwargs = caught[0]

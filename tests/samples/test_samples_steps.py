@@ -1,0 +1,74 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from liju.samples import Sample, Steps, micro_batches, pack
+
+
+class Lengths:
+    """Endless samples whose lengths follow a list."""
+
+    def __init__(self, lengths):
+        self.list = np.array(lengths)
+        self.size, self.fingerprint = len(lengths), "toy"
+
+    def lengths(self, numbers):
+        length = self.list[numbers % self.size]
+        return np.stack([length, np.zeros_like(length)], axis=1)
+
+
+@given(
+    lengths=st.lists(st.integers(1, 40), min_size=1, max_size=60),
+    budget=st.integers(1, 200),
+    window=st.integers(1, 7),
+)
+def test_a_window_uses_every_sample_once_and_no_step_is_empty(lengths, budget, window):
+    steps = Steps(Lengths(lengths), budget, window=window)
+    for w in range(2):
+        parts = [steps.numbers(s) for s in range(w * window, (w + 1) * window)]
+        assert all(len(part) for part in parts)
+        expected = np.arange(w * steps.samples, (w + 1) * steps.samples)
+        assert np.array_equal(np.sort(np.concatenate(parts)), expected)
+
+
+def test_a_step_needs_only_its_number():
+    lengths = np.random.default_rng(0).integers(3, 90, 500).tolist()
+    straight = Steps(Lengths(lengths), 300)
+    found = [straight.numbers(s).tolist() for s in range(200)]
+    for s in (199, 3, 64, 63, 128):
+        assert Steps(Lengths(lengths), 300).numbers(s).tolist() == found[s]
+
+
+def test_steps_hold_about_the_tokens_asked_for_and_little_padding():
+    lengths = np.random.default_rng(0).integers(3, 90, 5000)
+    steps = Steps(Lengths(lengths.tolist()), 2000)
+    sizes, real = [], []
+    for s in range(64):
+        own = lengths[steps.numbers(s) % 5000]
+        sizes.append(own.sum())
+        real.append(own.sum() / (own.max() * len(own)))
+    assert abs(np.mean(sizes) - 2000) < 100
+    assert np.mean(real) > 0.9
+
+
+@given(
+    pairs=st.lists(st.tuples(st.integers(1, 9), st.integers(1, 7)), min_size=1, max_size=20),
+    limit=st.integers(1, 60),
+    packed=st.booleans(),
+)
+def test_micro_batches_hold_every_sample_once_within_the_limit(pairs, limit, packed):
+    samples = [Sample(i, encoder=np.arange(e), decoder=np.arange(d)) for i, (e, d) in enumerate(pairs)]
+    batches = micro_batches(samples, limit, "packed" if packed else "grouped")
+    assert sorted(n for batch in batches for n in batch.samples) == list(range(len(pairs)))
+    for batch in batches:
+        assert batch.places <= limit or len(batch.encoder.tokens) == 1
+    assert sum(batch.tokens for batch in batches) == sum(map(sum, pairs))
+
+
+@given(pairs=st.lists(st.tuples(st.integers(1, 9), st.integers(0, 7)), min_size=1, max_size=30))
+def test_packing_keeps_both_sides_within_the_width(pairs):
+    samples = [Sample(i, encoder=np.arange(e), decoder=np.arange(d)) for i, (e, d) in enumerate(pairs)]
+    rows = pack(samples, 11)
+    assert sorted(i for row in rows for i in row) == list(range(len(pairs)))
+    for row in rows:
+        assert sum(pairs[i][0] for i in row) <= 11 and sum(pairs[i][1] for i in row) <= 11
