@@ -61,7 +61,7 @@ def beam_search(
     """The `beam` best answers to each prompt of a session, best first.
 
     >>> from liju.model import Transformer, TransformerConfig
-    >>> model = Transformer(TransformerConfig.default("decoder", vocab_size=11, d_model=8, num_heads=2)).eval()
+    >>> model = Transformer(TransformerConfig.default("decoder", vocab_size=11, d_model=8, num_heads=2))
     >>> answers = beam_search(Session(model, [[1, 5], [6]]), eos=[2], max_new_tokens=3, beam=4)
     >>> [len(hypotheses) for hypotheses in answers]
     [4, 4]

@@ -32,11 +32,11 @@ def generate(
 ) -> list[list[int]]:
     """The new tokens after each prompt, up to an end token (left out) or `max_new_tokens`.
 
-    sources: what the encoder of an encoder-decoder reads, one a prompt. start: a token put before each prompt;
-    an encoder-decoder starts from it alone when there are no prompts (None: 0, the padding, as T5 does).
-    temperature 0 takes the best token each time; `beam` above 1 searches for the best whole answer, scored
-    log p / ((5 + length) / 6) ** length_penalty. seed: of row i is seed + i, or the i-th of a list; a row's draws
-    depend on nothing else.
+    sources: what the encoder of an encoder-decoder reads, one a prompt. start: a token put before each
+    prompt; an encoder-decoder starts from it alone when there are no prompts (None: 0, the padding, as T5
+    does). temperature 0 takes the best token each time; `beam` above 1 searches for the best whole answer,
+    scored log p / ((5 + length) / 6) ** length_penalty. seed: of row i is seed + i, or the i-th of a list; a
+    row's draws depend on nothing else.
     Raises RequestError for what the model cannot answer.
 
     >>> from liju.model import TransformerConfig
