@@ -91,6 +91,7 @@ def train(
             stopped = world.total([float(asked)])[0] > 0 and not at_end  # on every rank alike
             if at_end or stopped or improved or done % settings.save_every == 0:
                 training.save(must=at_end or stopped)
+    world.total([0.0])  # no rank leaves before the files are there
     return TrainResult(
         folder=training.run.folder,
         stopped=stopped,

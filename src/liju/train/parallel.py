@@ -46,6 +46,11 @@ class World:
         dist.all_reduce(summed)
         return summed.tolist()
 
+    def agrees(self, value: float) -> bool:
+        """Every rank has the same value."""
+        mean = self.total([value])[0] / self.size
+        return self.total([abs(value - mean)])[0] == 0
+
     def sum_gradients(self, parameters: Iterable[Tensor], present: Sequence[bool]) -> None:
         """Sum the gradients over the ranks, those of one type in one message. `present` says which
         parameters have a gradient on some rank; the others keep none, so that no optimizer moves them."""

@@ -105,7 +105,7 @@ def speeds(model: nn.Module, settings: TrainSettings, device: torch.device) -> d
 
 def peak(precision: str, device: torch.device, size: int = 0) -> float:
     """FLOP/s of a square matrix product: what the use of the machine is measured against."""
-    size = size or (1024 if device.type == "cpu" else 8192)
+    size = size or (512 if device.type == "cpu" else 8192)
     kind = torch.bfloat16 if precision == "bfloat16" else torch.float32
     a, b = (torch.randn(size, size, device=device, dtype=kind) for _ in range(2))
     return 2 * size**3 / seconds(lambda: a @ b, device)
@@ -229,6 +229,6 @@ def compiling_pays(model: nn.Module, batch: Batch, device: torch.device, precisi
     except Exception:  # Inductor's failures have no common base class
         return False
     finally:
-        torch.compiler.reset()
         model.zero_grad(set_to_none=True)
+    torch.compiler.reset()
     return plain > 1.1 * compiled

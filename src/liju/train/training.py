@@ -59,7 +59,12 @@ class Training:
         if found is not None:
             check_same(found, self.prints, settings, world.size, live.notice)
         before = self.run.chosen() if resume else None
-        world.total([0.0])  # every rank has looked before the first one writes
+        at = found.step if found is not None else 0
+        if not world.agrees(at):  # and every rank has looked before the first one writes
+            raise CheckpointError(
+                f"rank {world.rank} finds step {at} in {self.run.folder}, other ranks another",
+                hint="all ranks need the run's folder on one shared disk",
+            )
         self.steps = Steps(objective, settings.batch_tokens, settings.seed)
         self.chosen = choose(model, settings, lambda layout: self.prepare(0, layout)[1][0], before=before)
         self.device = torch.device(self.chosen.device)
