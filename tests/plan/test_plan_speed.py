@@ -41,7 +41,14 @@ def test_memory_states():
     assert adamw.optimizer == 2 * adamw.weights and adamw.weights < muon.optimizer < adamw.optimizer
     assert training_memory(config, 128, 16).activations == pytest.approx(2 * adamw.activations, rel=0.01)
     assert isinstance(adamw, Memory) and adamw.total == sum(
-        (adamw.weights, adamw.gradients, adamw.optimizer, adamw.activations, adamw.logits)
+        (
+            adamw.weights,
+            adamw.gradients,
+            adamw.optimizer,
+            adamw.activations,
+            adamw.logits,
+            adamw.workspace,
+        )
     )
 
 

@@ -103,7 +103,7 @@ def save_bundle(
         if where and left:
             write_weights(partial / "liju.safetensors", left)
         if tokenizer is not None:
-            tokenizer.save(partial)
+            _save_tokenizer(tokenizer, partial, config.max_length)
         _write_json(partial / "config.json", settings)
         if config.has_decoder:
             _write_json(partial / "generation_config.json", _generation(settings))
@@ -338,8 +338,17 @@ def _generation(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: settings[key] for key in keys if settings.get(key) is not None}
 
 
+def _save_tokenizer(tokenizer: Tokenizer, folder: Path, longest: int) -> None:
+    """The tokenizer's files, with the longest text that this model takes."""
+    tokenizer.save(folder)
+    path = folder / "tokenizer_config.json"
+    if path.exists():
+        _write_json(path, {**_read_json(path), "model_max_length": longest})
+
+
 def _tokenizer(folder: Path, required: bool) -> Tokenizer | None:
-    if not (folder / "tokenizer.json").exists():
+    """The tokenizer in a folder: ours is there, a plain Hugging Face folder may lack one."""
+    if not any((folder / name).exists() for name in ("tokenizer.json", "vocab.txt", "vocab.json")):
         if required:
             raise BundleError(f"{folder / 'tokenizer.json'}: no such file")
         return None
@@ -347,10 +356,10 @@ def _tokenizer(folder: Path, required: bool) -> Tokenizer | None:
 
     try:
         return Tokenizer.load(folder)
-    except BundleError:
-        raise
-    except Exception as error:  # tokenizers raises bare exceptions
-        raise BundleError(f"{folder / 'tokenizer.json'}: {error}") from error
+    except LijuError as error:
+        raise BundleError(error.message, error.hint) from None
+    except Exception as error:  # tokenizers raises bare exceptions for a torn file
+        raise BundleError(f"{folder / 'tokenizer.json'}: {error}") from None
 
 
 def _read_json(path: Path) -> dict[str, Any]:

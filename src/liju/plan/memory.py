@@ -21,7 +21,8 @@ class Memory:
     gradients: int = 0
     optimizer: int = 0
     activations: int = 0  # kept from the forward pass for the backward pass
-    logits: int = 0  # of the vocabulary, with their softmax and their gradient
+    logits: int = 0  # of the vocabulary: their softmax and its gradients
+    workspace: int = 0  # gradients on their way through one block, and what the allocator cannot use
     cache: int = 0  # keys and values
 
     @property
@@ -46,7 +47,8 @@ def training_memory(
     Weights, gradients and AdamW's two moments are float32: 16 bytes a parameter; Muon keeps one moment of
     the matrices in the blocks. Activations are what the blocks keep for the backward pass (Korthikanti et
     al. 2022, section 4, counted for these blocks); under bfloat16 the matrix products' are half as wide.
-    `predicted` is the share of places that reach the vocabulary.
+    `predicted` is the share of places that reach the vocabulary. Measured on a CPU (peak of the resident
+    set, nine small configurations of all families, both precisions): the total is within 20 % of it.
 
     >>> memory = training_memory(TransformerConfig(vocab_size=97, d_model=12, num_layers=1), 64, 16)
     >>> memory.optimizer == 2 * memory.weights
@@ -63,22 +65,28 @@ def training_memory(
     encoder, decoder = config.encoder_layers, config.decoder_layers
     if config.family == "encdec":
         places = places // 2
-    each = _block_bytes(config, length, narrow)
-    kept = places * each * (encoder + decoder)
+    kept = places * _block_bytes(config, length, narrow) * (encoder + decoder)
     if config.family == "encdec":
-        kept += places * decoder * _attention_bytes(config, length, narrow, biased=False)
+        kept += places * decoder * (_attention_bytes(config, length, narrow) + 4 * config.d_model)
     kept += places * 4 * config.d_model * 3  # embeddings, their norm, the final norm
     if config.head == "mlm":
         kept += int(predicted * places) * 4 * config.d_model * 4
     outputs = 0 if config.head == "none" else int(predicted * places) * config.vocab_size
     if precision == "bfloat16":
         kept += 2 * matrices  # autocast keeps a narrow copy of each matrix until the step is over
+    logits = outputs * (12 if precision == "float32" else 16)  # in bfloat16 a wide copy more
+    passing = places * 4 * config.d_ff * (3 if config.gated else 2) + 4 * parts.token
+    if config.position == "relative":
+        passing += places * 4 * 3 * config.num_heads * length
+    # Blocks of memory that are free but in the wrong place: about 8 % was measured.
+    slack = 0.08 * (8 * total + states + kept + logits + passing)
     return Memory(
         weights=4 * total,
         gradients=4 * total,
         optimizer=states,
         activations=int(kept),
-        logits=outputs * (narrow + 8),
+        logits=logits,
+        workspace=int(passing + slack),
     )
 
 
@@ -90,21 +98,20 @@ def _block_bytes(config: TransformerConfig, length: int, narrow: int) -> float:
         inner = 4 * d_ff  # the gate before and after, the other half, their product
     elif config.activation == "relu":
         inner = d_ff  # its gradient needs only its output
-    norms = 4 * d * (1 if config.norm_place == "parallel" else 2)  # the input of each norm
-    dropout = 2 * d if config.dropout else 0
-    return (
-        _attention_bytes(config, length, narrow, biased=config.position == "relative")
-        + narrow * (inner + d)
-        + norms
-        + dropout
-    )
+    sublayers = 1 if config.norm_place == "parallel" else 2
+    kept = _attention_bytes(config, length, narrow) + narrow * (inner + d) + sublayers * 4 * d
+    if narrow < 4:
+        kept += 4 * d  # the residual stream stays wide
+    return kept + (sublayers * 4 * d if config.dropout else 0)
 
 
-def _attention_bytes(config: TransformerConfig, length: int, narrow: int, biased: bool) -> float:
+def _attention_bytes(config: TransformerConfig, length: int, narrow: int) -> float:
     queries, keys = config.num_heads * config.d_k, config.num_kv_heads * config.d_k
     kept = narrow * (config.d_model + 2 * queries + 2 * keys)
-    if biased:  # a bias that learns takes the plain path: scores and probabilities are kept
-        kept += 2 * narrow * config.num_heads * length
+    if narrow < 4:  # on a CPU the plain path: the probabilities are kept, wide and narrow
+        kept += 6 * config.num_heads * length
+    elif config.position == "relative":  # and so with a bias that learns
+        kept += 4 * config.num_heads * length
     return kept
 
 
