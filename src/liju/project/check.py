@@ -10,12 +10,12 @@ from typing import Any
 
 from liju.config import documented
 from liju.plan import Plan, plan, probe
+from liju.project.leaks import Kept
 from liju.project.parts import initialise, model_config, objective_of
 from liju.project.run import Run, wanted
 from liju.project.steps import tokenizer_of
 from liju.project.views import look
 from liju.samples import Steps, TokenShards, micro_batches, write_shards
-from liju.text import documents
 from liju.train import TrainSettings, accumulate, build_optimizer, choose
 
 __all__ = ["Check", "check"]
@@ -63,8 +63,7 @@ def check(run: Run, seconds: float = 2.0) -> Check:
             shards = TokenShards(run.ensure("samples").folder / "train")
             tokens = len(shards.tokens)
         else:
-            texts = run.ensure("text").folder / "documents"
-            some = [document.text for document in islice(documents(texts, "train"), ENOUGH)]
+            some = list(islice(Kept(run), ENOUGH))
             shards = write_shards(some, tokenizer, Path(folder) / "tokens")
             share = len(some) / max(1, run.ensure("text").summary["train"])
             tokens = round(len(shards.tokens) / share)

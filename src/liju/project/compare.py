@@ -12,6 +12,7 @@ from liju.evaluate import METRICS, ScoreTable
 from liju.finetune import Answer, Example, Task, find_bundle, finetune
 from liju.hub import load_bundle
 from liju.ngram import KneserNey, NgramClassifier, TranslationMemory
+from liju.project.leaks import examples_of
 from liju.project.parts import TASK_TYPES, initialise
 from liju.project.run import Stopped, write_json
 
@@ -25,8 +26,6 @@ MAIN = "fine-tuned"
 
 def evaluate_step(run: Run, folder: Path) -> dict[str, Any]:
     """Score every system on the same held-out examples, over the same seeds."""
-    from liju.project.steps import examples_of
-
     project = run.project
     examples = examples_of(run)
     bundle = load_bundle(find_bundle(run.ensure("finetune").folder / "bundle"))

@@ -11,9 +11,14 @@ __all__ = ["new"]
 
 SMALL = {"d_model": 128, "num_layers": 2, "num_heads": 4, "max_length": 64}
 
+LINES = [
+    {"path": "data/zh.txt", "format": "lines", "language": "zh"},
+    {"path": "data/en.txt", "format": "lines", "language": "en"},
+]
+
 FAMILIES = {
     "encoder": {
-        "text": {"sources": ["data"]},
+        "text": {"sources": LINES, "held_out": 0.1},
         "vocab": {"kind": "wordpiece", "size": 1000},
         "model": {"family": "encoder", **SMALL},
         "pretrain": {"steps": 60, "batch_tokens": 1024, "evaluate_every": 30, "save_every": 30},
@@ -26,7 +31,7 @@ FAMILIES = {
         },
     },
     "decoder": {
-        "text": {"sources": ["data"]},
+        "text": {"sources": LINES, "held_out": 0.1},
         "vocab": {"kind": "bpe", "size": 1000},
         "model": {"family": "decoder", **SMALL},
         "pretrain": {"steps": 60, "batch_tokens": 1024, "evaluate_every": 30, "save_every": 30},
@@ -40,7 +45,7 @@ FAMILIES = {
         "evaluate": {"max_new_tokens": 24},
     },
     "encdec": {
-        "text": {"sources": ["data"]},
+        "text": {"sources": LINES, "held_out": 0.1},
         "vocab": {"kind": "bpe", "size": 1000},
         "model": {"family": "encdec", **SMALL},
         "pretrain": {"steps": 60, "batch_tokens": 1024, "evaluate_every": 30, "save_every": 30},

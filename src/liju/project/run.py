@@ -71,6 +71,7 @@ class Run:
     tell: Tell = print
     live: Callable[[str], Any] | None = None  # a live view for a named training
     done: dict[str, Done] = field(default_factory=dict)
+    cache: dict[str, Any] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:

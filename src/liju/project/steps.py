@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from liju.config import Source
 from liju.errors import ConfigError
 from liju.evaluate import bits_per_byte
-from liju.finetune import ExampleSet, find_bundle, finetune, pretrained_task, read_examples
+from liju.finetune import find_bundle, finetune, pretrained_task
 from liju.hub import load_bundle, save_bundle
 from liju.objective import held_out
 from liju.project.compare import evaluate_step, evaluate_tell
-from liju.project.keys import files_fingerprint
+from liju.project.keys import files_fingerprint, key
 from liju.project.laws import check_laws
+from liju.project.leaks import Kept, evaluation_texts, examples_of
 from liju.project.parts import TASK_TYPES, initialise, objective_of
 from liju.project.run import Run, Step, Stopped
 from liju.project.views import look, written
@@ -26,7 +28,7 @@ from liju.train import TrainResult, TrainSettings, train
 from liju.vocab import Tokenizer
 from liju.vocab import train as train_vocab
 
-__all__ = ["STEPS", "examples_of", "tokenizer_of"]
+__all__ = ["STEPS", "tokenizer_of"]
 
 
 def inputs(run: Run, sources: Iterable[Source]) -> list[str]:
@@ -72,19 +74,18 @@ def text_tell(summary: dict[str, Any]) -> list[str]:
 def vocab_section(run: Run) -> Any:
     path = run.project.vocab.path
     given = inputs(run, [Source(path=path, format="text")]) if path else []
-    return run.project.vocab.model_dump_json(), run.project.model.family, given
+    left_out = sorted(evaluation_texts(run))
+    return run.project.vocab.model_dump_json(), run.project.model.family, given, key(left_out)
 
 
 def vocab_step(run: Run, folder: Path) -> dict[str, Any]:
     settings = run.project.vocab
     if settings.path:
         settings = settings.model_copy(update={"path": str(run.base / settings.path)})
-    texts = run.ensure("text").folder / "documents"
-    tokenizer = train_vocab(
-        (document.text for document in documents(texts, "train")), settings, run.project.model.family
-    )
+    texts = Kept(run)
+    tokenizer = train_vocab(texts, settings, run.project.model.family)
     tokenizer.save(folder / "tokenizer")
-    some = [document.text for _, document in zip(range(200), documents(texts, "train"), strict=False)]
+    some = list(islice(texts, 200))
     tokens = sum(map(len, tokenizer.encode_batch(some)))
     cut = [tokenizer.tokens(tokenizer.encode(text[:48])) for text in some[:: max(1, len(some) // 4)][:4]]
     return {
@@ -121,23 +122,29 @@ def samples_section(run: Run) -> Any:
 
 def samples_step(run: Run, folder: Path) -> dict[str, Any]:
     tokenizer = tokenizer_of(run)
-    texts = run.ensure("text").folder / "documents"
-    summary = {}
-    for split in ("train", "held_out"):
-        if split == "held_out" and not run.ensure("text").summary["held_out"]:
-            continue
-        shards = write_shards(
-            (document.text for document in documents(texts, split)), tokenizer, folder / split
-        )
-        summary[split] = {"documents": len(shards), "tokens": len(shards.tokens), "bytes": shards.bytes}
+    kept = Kept(run)
+    shards = write_shards(kept, tokenizer, folder / "train")
+    summary = {"train": _counts(shards), "left_out": kept.left_out}
+    if run.ensure("text").summary["held_out"]:
+        held = documents(run.ensure("text").folder / "documents", "held_out")
+        shards = write_shards((document.text for document in held), tokenizer, folder / "held_out")
+        summary["held_out"] = _counts(shards)
     return summary
 
 
+def _counts(shards: TokenShards) -> dict[str, int]:
+    return {"documents": len(shards), "tokens": len(shards.tokens), "bytes": shards.bytes}
+
+
 def samples_tell(summary: dict[str, Any]) -> list[str]:
-    return [
-        f"{split.replace('_', '-')}: {part['tokens']:,} tokens of {part['documents']:,} documents"
-        for split, part in summary.items()
+    lines = [
+        f"{name}: {summary[split]['tokens']:,} tokens of {summary[split]['documents']:,} documents"
+        for split, name in (("train", "to train on"), ("held_out", "held out"))
+        if split in summary
     ]
+    if summary["left_out"]:
+        lines.append(f"{summary['left_out']:,} documents left out: they are evaluation examples (law 8)")
+    return lines
 
 
 # --- pretrain
@@ -202,20 +209,6 @@ def pretrain_tell(summary: dict[str, Any]) -> list[str]:
 
 
 # --- finetune
-
-
-def examples_of(run: Run) -> ExampleSet:
-    """The labelled examples of `[finetune]`."""
-    section = run.project.finetune
-    task = TASK_TYPES[section.task]
-    return read_examples(
-        section,
-        task.needed,
-        base=run.base,
-        seed=run.project.seed,
-        errors=run.project.text.errors,
-        optional=task.optional,
-    )
 
 
 def finetune_section(run: Run) -> Any:

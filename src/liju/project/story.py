@@ -114,8 +114,9 @@ def write_story(run: Run) -> Path:
         }
     environment = found[last].folder / "environment.json" if last in found else None
     if environment is not None and environment.exists():
-        values = json.loads(environment.read_text(encoding="utf-8"))
-        report.facts = {key: str(value) for key, value in values.items() if isinstance(value, str | int)}
+        session = json.loads(environment.read_text(encoding="utf-8"))[-1]
+        report.facts = {key: str(value) for key, value in session.items() if isinstance(value, str | int)}
+        report.facts |= {key: str(value) for key, value in session["versions"].items()}
     where = Path(project.out) / project.name
     report.next_commands = [f'liju predict {where} "..."', f"liju serve {where}"]
     return write_report(run.folder / "report.html", report)
