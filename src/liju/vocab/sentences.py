@@ -24,76 +24,12 @@ _CJK = r"\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
 _IS_CJK = re.compile(f"[{_CJK}]")
 
 # Words whose full stop does not end a sentence, without it.
-_ABBREVIATIONS = frozenset(
-    [
-        "mr",
-        "mrs",
-        "ms",
-        "dr",
-        "prof",
-        "st",
-        "sr",
-        "jr",
-        "vs",
-        "etc",
-        "e.g",
-        "i.e",
-        "cf",
-        "al",
-        "fig",
-        "figs",
-        "eq",
-        "no",
-        "nos",
-        "vol",
-        "vols",
-        "ed",
-        "eds",
-        "pp",
-        "p",
-        "ch",
-        "sec",
-        "dept",
-        "univ",
-        "inc",
-        "ltd",
-        "co",
-        "corp",
-        "gen",
-        "col",
-        "lt",
-        "sgt",
-        "capt",
-        "rev",
-        "hon",
-        "gov",
-        "sen",
-        "rep",
-        "pres",
-        "approx",
-        "est",
-        "jan",
-        "feb",
-        "mar",
-        "apr",
-        "jun",
-        "jul",
-        "aug",
-        "sep",
-        "sept",
-        "oct",
-        "nov",
-        "dec",
-        "a.m",
-        "p.m",
-        "u.s",
-        "u.k",
-        "u.n",
-        "ph.d",
-        "b.a",
-        "m.a",
-    ]
+_SHORT = (
+    "mr mrs ms dr prof st sr jr vs etc e.g i.e cf al fig figs eq no nos vol vols ed eds pp p ch sec "
+    "dept univ inc ltd co corp gen col lt sgt capt rev hon gov sen rep pres approx est jan feb mar apr "
+    "jun jul aug sep sept oct nov dec a.m p.m u.s u.k u.n ph.d b.a m.a"
 )
+_ABBREVIATIONS = frozenset(_SHORT.split())
 _LAST_WORD = re.compile(r"[^\W\d_]+(?:\.[^\W\d_]+)*$")
 
 
@@ -151,7 +87,7 @@ def _is_cjk_before(text: str, start: int) -> bool:
 
 
 def _line_cuts(text: str) -> list[int]:
-    """Ends of lines that end sentences: of a paragraph, of a title, of a Chinese line; not of a wrapped line."""
+    """Ends of lines that end sentences: of a paragraph, a title, a Chinese line; not of a wrapped line."""
     cuts, previous = [], 0
     for gap in _LINE.finditer(text):
         start, end = gap.span()

@@ -102,7 +102,7 @@ class Tokenizer:
         return _SPACE_BETWEEN_WIDE.sub("", text) if self.kind == "wordpiece" else text
 
     def tokens(self, ids: Iterable[int]) -> list[str]:
-        """Each id as a person can read it: bytes that are no whole character as \\xe4, special tokens by
+        """Each id as a person reads it: part of a character as \\xe4, special tokens by
         name.
 
         Raises TokenizerError for an id outside the vocabulary.
@@ -127,7 +127,7 @@ class Tokenizer:
         return ids, types
 
     def require(self, family: str, size: int | None = None, name: str = "this vocabulary") -> None:
-        """Raise TokenizerError where a family cannot use this vocabulary, or where its size is another."""
+        """Raise TokenizerError where a family cannot use this vocabulary, or it has another size."""
         missing = [role for role in NEEDS[family] if getattr(self, role) is None]
         if family == "encdec" and not self.sentinels:
             missing.append("sentinels (<extra_id_0>, ...)")

@@ -18,7 +18,7 @@ it is from the start of the clause.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 __all__ = ["COUNTING", "CUT", "DISTINCT", "BoundedCounter"]
 
@@ -81,8 +81,6 @@ class BoundedCounter:
         self.counts = kept
         return True
 
-    def ordered(self, keep: Callable[[str], bool] = lambda word: True) -> list[tuple[str, int]]:
+    def ordered(self) -> list[tuple[str, int]]:
         """The words and counts, commonest first, equal ones in code point order: the same in any run."""
-        return sorted(
-            ((w, n) for w, n in self.counts.items() if keep(w)), key=lambda pair: (-pair[1], pair[0])
-        )
+        return sorted(self.counts.items(), key=lambda pair: (-pair[1], pair[0]))
