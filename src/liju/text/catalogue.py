@@ -29,7 +29,7 @@ def _unquote(text: str, line: int) -> str:
 
 
 def entries(lines: Iterable[tuple[int, str]]) -> Iterator[Entry]:
-    """The entries of a catalogue given as (number, line), without the fuzzy, obsolete, plural and untranslated.
+    """The entries of a catalogue given as (number, line); not the fuzzy, obsolete, plural and untranslated.
 
     Raises ValueError("LINE: what") for a line that is none of a catalogue's.
 

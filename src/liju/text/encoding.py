@@ -144,7 +144,8 @@ def _looks_like_gb(window: bytes) -> bool:
 
 
 def _looks_like_utf16(window: bytes) -> str:
-    """utf-16-le or utf-16-be where that gives plausible text, else nothing."""
+    """utf-16-le or utf-16-be where that gives plausible text, else nothing. Only for bytes with NULs: any two
+    ASCII letters are a Han character in UTF-16."""
     window = window[: len(window) // 2 * 2]
     best, best_share = "", 0.9
     for name in ("utf-16-le", "utf-16-be"):
@@ -203,9 +204,6 @@ def detect(path: str | Path, html: bool = False) -> Encoding:
             pass
     if _looks_like_gb(window) and _first_bad(path, "gb18030") is None:
         return Encoding("gb18030")
-    name = _looks_like_utf16(window if bad < _HEAD // 2 else head)
-    if name and _first_bad(path, name) is None:
-        return Encoding(name)
     return Encoding("utf-8", bad=bad)
 
 

@@ -6,10 +6,11 @@ import re
 
 __all__ = ["guess_language"]
 
-_HAN = re.compile(r"[㐀-䶿一-鿿豈-﫿\U00020000-\U0003134f]")
-_KANA_HANGUL = re.compile(r"[ぁ-ヿㇰ-ㇿᄀ-ᇿ가-힣]")
+_HAN_RANGES = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
+_HAN = re.compile(f"[{_HAN_RANGES}]")
+_KANA_HANGUL = re.compile("[\u3041-\u30ff\u31f0-\u31ff\u1100-\u11ff\uac00-\ud7a3]")
 _LATIN = re.compile(r"[A-Za-z]")
-_FOREIGN = re.compile(r"[^\W\d_A-Za-z㐀-䶿一-鿿豈-﫿\U00020000-\U0003134f]")
+_FOREIGN = re.compile(rf"[^\W\d_A-Za-z{_HAN_RANGES}]")
 # A look at this much of a document decides.
 _SAMPLE = 500
 
@@ -35,4 +36,4 @@ def guess_language(text: str) -> str:
     # A Han character carries about what two or three Latin letters do.
     if 3 * han >= latin + foreign and 4 * len(_KANA_HANGUL.findall(sample)) < han:
         return "zh"
-    return "en" if latin >= 0.98 * letters else "other"
+    return "en" if latin >= 0.98 * (latin + foreign) else "other"

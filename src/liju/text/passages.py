@@ -32,6 +32,8 @@ class Passage:
 
 
 Items = Iterator[Passage | Problem]
+# A module without a docstring, a catalogue without a translation: nothing is wrong with it.
+_MAY_BE_EMPTY = ("python", "gettext")
 
 
 def passages(file: File, field: str = "text", limit: int = LIMIT) -> Items:
@@ -50,6 +52,8 @@ def passages(file: File, field: str = "text", limit: int = LIMIT) -> Items:
     empty = True
     try:
         encoding = detect(file.path, html=file.format == "html")
+        if encoding.problem == "empty file" and file.format in _MAY_BE_EMPTY:
+            return
         if encoding.problem:
             reason = encoding.problem.split(" (")[0] if " file" in encoding.problem else "unreadable"
             yield Problem(file.name, "", encoding.problem, reason, fatal=True)
@@ -62,7 +66,7 @@ def passages(file: File, field: str = "text", limit: int = LIMIT) -> Items:
     except OSError as error:
         yield Problem(file.name, "", error.strerror or str(error), "unreadable", fatal=True)
     else:
-        if empty:
+        if empty and file.format not in _MAY_BE_EMPTY:
             yield Problem(file.name, "", "no text in it", "empty file", fatal=True)
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 
 __all__ = ["LIMIT", "bounded_lines", "cut_place", "pieces"]
 
-# Characters that a document has at most. A longer one is cut into several.
-LIMIT = 1_000_000
+# Characters that a document has at most: a long chapter. A longer one is cut into several, so that a book has
+# parts to hold out, and no document is more than a model's longest context many times over.
+LIMIT = 100_000
 
 _SENTENCE_END = re.compile(r"[。！？；…][”’」』）]*|[.!?][\"')\]]*(?=\s)")
 

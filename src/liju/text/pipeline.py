@@ -8,11 +8,10 @@ text itself goes through files, so the same two queries run on a cluster that sh
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from hashlib import blake2b
@@ -20,20 +19,22 @@ from pathlib import Path
 from typing import Any
 
 from liju.config import Text
-from liju.errors import DataError, LijuError, MissingExtra
+from liju.errors import DataError
 from liju.text.encoding import strip_compression
+from liju.text.engine import Engine
 from liju.text.passages import stop
 from liju.text.pieces import LIMIT
 from liju.text.report import LISTED, Problem, SourceReport, TextReport
 from liju.text.shards import SPLITS
 from liju.text.sources import File, resolve
-from liju.text.stages import Finish, Gather
 
 __all__ = ["clean"]
 
 # Bytes of files in one unit of the first stage, and of text in one shard of the second.
 UNIT = 8 << 20
 SHARD = 128 << 20
+# Less text than this is cleaned in the caller's process: starting others would take longer.
+SMALL = 4 << 20
 # A compressed file has about this much more text than bytes.
 _EXPANDS = 4
 
@@ -52,7 +53,8 @@ def clean(
 ) -> TextReport:
     """Read, mend, deduplicate and split the text of the sources into out/train and out/held_out (Parquet).
 
-    `base` is the folder that relative paths start from, `workers` the number of processes (all processors),
+    `base` is the folder that relative paths start from, `workers` the number of processes (all processors; a
+    little text, or 0, is cleaned in this process),
     `limit` the characters of one document (longer ones are cut at a sentence or space, nothing is lost), and
     `on_progress(done, total)` is called with the bytes of files read so far.
 
@@ -67,7 +69,6 @@ def clean(
     if not settings.sources:
         raise DataError("[text] has no sources", hint='sources = ["notes.txt"], or a folder, or a pattern')
     out = Path(out).absolute()
-    _daft()
     files = [file for number, source in enumerate(settings.sources) for file in resolve(source, base, number)]
     report = TextReport(sources=[SourceReport(source=source.path) for source in settings.sources])
     readable = []
@@ -79,27 +80,29 @@ def clean(
     units, shards = _units(readable), _shards(readable)
     if workers is None:
         workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if sum(map(_size, readable)) < SMALL:
+        workers = 0
     section = settings.model_dump()
+    engine = Engine(workers)
     scratch = _scratch(out)
     try:
-        total = sum(unit["size"] for unit in units)
-        done = 0
-        stage = (Gather, (section, str(scratch / "parts"), shards, limit))
-        for result in _run(*stage, [json.dumps(unit) for unit in units], workers):
-            _check(result, out)
-            done += result["size"]
-            report.problem_count += result["problem_count"]
-            problems = [Problem(**problem) for problem in result["problems"]]
-            report.problems += problems[: LISTED - len(report.problems)]
-            _count(report, result)
-            if on_progress:
-                on_progress(done, total)
-        stage = (Finish, (section, str(scratch / "parts"), str(scratch), seed))
-        digest = blake2b(digest_size=16)
-        for result in _run(*stage, list(range(shards)), workers):
-            _check(result, out)
-            digest.update(result["digest"].encode())
-            _count(report, result)
+        with engine:
+            total, done = sum(unit["size"] for unit in units), 0
+            for result in engine.run("Gather", [section, str(scratch / "parts"), shards, limit], units):
+                _check(result, out)
+                done += result["size"]
+                report.problem_count += result["problem_count"]
+                problems = [Problem(**problem) for problem in result["problems"]]
+                report.problems += problems[: LISTED - len(report.problems)]
+                _count(report, result)
+                if on_progress:
+                    on_progress(done, total)
+            digest = blake2b(digest_size=16)
+            finish = [section, str(scratch / "parts"), str(scratch), seed]
+            for result in engine.run("Finish", finish, list(range(shards))):
+                _check(result, out)
+                digest.update(result["digest"].encode())
+                _count(report, result)
         report.fingerprint = digest.hexdigest()
         for source in report.sources:
             report.add(source)
@@ -111,39 +114,6 @@ def clean(
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return report
-
-
-def _daft() -> Any:
-    """Daft, without its progress bars and without its reports home."""
-    for name, value in (("DAFT_PROGRESS_BAR", "0"), ("DAFT_ANALYTICS_ENABLED", "0"), ("DO_NOT_TRACK", "1")):
-        os.environ.setdefault(name, value)
-    try:
-        import daft
-    except ImportError:
-        raise MissingExtra("daft", "text") from None
-    return daft
-
-
-def _run(stage: type, arguments: tuple, items: list, workers: int) -> Iterator[dict[str, Any]]:
-    """The results of `stage(*arguments).run` for every item, in order, from at most `workers` processes."""
-    daft = _daft()
-    if not items:
-        return
-    daft.method.batch(return_dtype=daft.DataType.string(), batch_size=1)(stage.run)  # pyright: ignore
-    worker = daft.cls(stage, use_process=True, max_concurrency=max(1, min(workers, len(items))))
-    frame = daft.from_pydict({"item": items})
-    frame = frame.select(worker(*arguments).run(frame["item"]).alias("result"))
-    try:
-        for row in frame.iter_rows(results_buffer_size=1):
-            yield json.loads(row["result"])
-    except RuntimeError as error:
-        # Daft reports a process that is gone in these words.
-        if ("process" in str(error).lower() and "terminated" in str(error).lower()) or "EOF" in str(error):
-            raise LijuError(
-                "a process of the text stage died",
-                hint="most likely the memory ran out: free some, or use fewer workers",
-            ) from error
-        raise
 
 
 def _size(file: File) -> int:
@@ -208,6 +178,11 @@ def _cannot_write(out: Path, why: str) -> DataError:
 
 def _check_left(report: TextReport, settings: Text) -> None:
     if report.train:
+        if settings.held_out and not report.held_out:
+            report.notes.append(
+                f"none of {report.train} documents fell among the held-out {settings.held_out:.1%}: "
+                'more text, format = "lines", or a larger held_out would give some'
+            )
         return
     dropped = ", ".join(f"{count} {reason}" for reason, count in sorted(report.dropped.items()))
     first = f"; first problem: {report.problems[0]}" if report.problems else ""

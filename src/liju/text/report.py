@@ -79,12 +79,13 @@ class TextReport(SourceReport):
 
     `characters` are those of the kept documents by language, `changed` the kept documents by what was done to
     them, `problem_count` how many problems there were (`problems` lists the first of them), `fingerprint` the
-    hash of everything kept: equal fingerprints are equal text.
+    hash of everything kept: equal fingerprints are equal text. `notes` are for the reader to know.
     """
 
     sources: list[SourceReport] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     problem_count: int = 0
+    notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
     fingerprint: str = ""
 

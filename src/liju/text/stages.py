@@ -33,6 +33,11 @@ _STRIPE = 64
 _HELD = 16_000_000
 
 
+def _reason(error: OSError) -> str:
+    """Why writing failed, in the system's words: Arrow has them at the end of its own."""
+    return (error.strerror or str(error)).rpartition("] ")[2]
+
+
 class Gather:
     """Stage 1: files to normalised documents in parts/SHARD/UNIT.parquet."""
 
@@ -43,10 +48,11 @@ class Gather:
         self.limit = limit
 
     def run(self, units: Any) -> list[str]:
-        """One JSON result for each unit (JSON too): what it read, by source, and its problems."""
-        return [json.dumps(self._unit(json.loads(unit))) for unit in units.to_pylist()]
+        """`one` for each unit of a column of JSON, as JSON."""
+        return [json.dumps(self.one(json.loads(unit))) for unit in units.to_pylist()]
 
-    def _unit(self, unit: dict[str, Any]) -> dict[str, Any]:
+    def one(self, unit: dict[str, Any]) -> dict[str, Any]:
+        """Read one unit of files. The result says what it read, by source, and its problems."""
         number, stripe, stripes = unit["number"], unit["stripe"], unit["stripes"]
         counts: dict[int, SourceReport] = {}
         problems: list[Problem] = []
@@ -96,7 +102,7 @@ class Gather:
                 writer.close()
         except OSError as error:
             # Reading errors are problems of their file; this one is ours, a full disk most likely.
-            result["error"] = error.strerror or str(error)
+            result["error"] = _reason(error)
         result["problems"] = [asdict(problem) for problem in problems]
         result["counts"] = {key: asdict(value) for key, value in counts.items()}
         return result
@@ -146,10 +152,11 @@ class Finish:
         self.seed = seed
 
     def run(self, shards: Any) -> list[str]:
-        """One JSON result for each shard number: counts by source and the hash of what is in it."""
-        return [json.dumps(self._shard(shard)) for shard in shards.to_pylist()]
+        """`one` for each shard number of a column of JSON, as JSON."""
+        return [json.dumps(self.one(json.loads(shard))) for shard in shards.to_pylist()]
 
-    def _shard(self, shard: int) -> dict[str, Any]:
+    def one(self, shard: int) -> dict[str, Any]:
+        """Write one shard. The result has its counts by source and the hash of what is in it."""
         counts: dict[int, SourceReport] = {}
         digest = blake2b(digest_size=16)
         result: dict[str, Any] = {"error": None}
@@ -173,7 +180,7 @@ class Finish:
             for writer in writers.values():
                 writer.close()
         except OSError as error:
-            result["error"] = error.strerror or str(error)
+            result["error"] = _reason(error)
         result["digest"] = digest.hexdigest()
         result["counts"] = {key: asdict(value) for key, value in counts.items()}
         return result
