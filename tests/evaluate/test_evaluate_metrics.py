@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liju.errors import DataError, MissingExtra
@@ -25,6 +25,7 @@ from liju.evaluate import (
 labelled = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("abc")), min_size=1, max_size=20)
 
 
+@settings(deadline=None)
 @given(labelled)
 def test_micro_f1_is_the_accuracy_and_the_diagonal_of_the_confusion(pairs):
     answers, expected = [a for a, _ in pairs], [b for _, b in pairs]
@@ -35,6 +36,7 @@ def test_micro_f1_is_the_accuracy_and_the_diagonal_of_the_confusion(pairs):
     assert sum(map(sum, table.counts)) == len(pairs)
 
 
+@settings(deadline=None)
 @given(labelled)
 def test_macro_f1_by_hand(pairs):
     labels = sorted({label for pair in pairs for label in pair})
@@ -92,6 +94,7 @@ def test_bits_per_byte_and_perplexity_of_a_uniform_guess():
         perplexity(1.0, 0)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=7))
 def test_spread_does_not_depend_on_the_order_of_the_seeds(values):
     assert spread(values) == spread(values[::-1])

@@ -7,7 +7,7 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liju.errors import DataError
@@ -33,11 +33,13 @@ def inside(plot: str) -> None:
                     assert 0 <= x <= width and 0 <= y <= height
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(anything, anything), max_size=8))
 def test_any_numbers_can_be_drawn(points):
     inside(line_plot([Series("<a>", [x for x, _ in points], [y for _, y in points])], "t & t", "<x>", "y"))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(anything, anything), max_size=4))
 def test_any_bars_can_be_drawn(bars):
     inside(bar_chart([Bar(f"<{at}>", value, abs(wide)) for at, (value, wide) in enumerate(bars)], "<t>"))
@@ -74,6 +76,7 @@ def test_axes_go_up_and_to_the_right():
     assert x1 > x0 and y1 < y0
 
 
+@settings(deadline=None)
 @given(st.floats(-1e9, 1e9), st.floats(1e-6, 1e9))
 def test_ticks_are_within_and_few(low, wide):
     found = ticks(low, low + wide)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -28,13 +29,18 @@ def test_best_is_bold_whoever_wins_and_lower_may_be_better():
 
 def test_a_run_that_is_not_a_number_is_never_best_and_a_missing_metric_is_a_dash():
     assert table().markdown().splitlines()[4] == "| 大模型 | nan | – | 2 |  |"
+    first = ScoreTable(["bleu"])
+    first.add("failed", bleu=math.nan)
+    first.add("a", bleu=1.0)
+    first.add("b", bleu=2.0)
+    assert [line.count("**") for line in first.markdown().splitlines()[2:]] == [0, 0, 2]
 
 
 def test_ties_are_both_best_and_a_single_system_is_not():
     scores = ScoreTable(["bleu"], main="a")
     scores.add("a", bleu=7.0)
     assert "**" not in scores.markdown()
-    scores.add("b", bleu=7.0)
+    scores.add("b", bleu=np.float32(7.0))
     assert scores.markdown().count("**7.0") == 2
     assert "(+0.0)" in scores.markdown()
 

@@ -75,6 +75,23 @@ def test_stop_answers_what_waits_and_takes_no_more():
     assert asyncio.run(run()) == [[Reviews.answer(text)] for text in "abc"]
 
 
+def test_the_oldest_goes_first_whatever_its_options():
+    calls = []
+
+    def predict(texts, *, times=1):
+        calls.append((texts, times))
+        return texts
+
+    async def run():
+        batcher = Batcher(predict, max_batch=2)
+        asked = [("a", 1), ("b", 2), ("c", 1), ("d", 1), ("e", 1)]
+        await asyncio.gather(*(batcher.ask([text], options={"times": times}) for text, times in asked))
+        await batcher.stop()
+
+    asyncio.run(run())
+    assert calls == [(["a", "c"], 1), (["b"], 2), (["d", "e"], 1)]
+
+
 def test_who_goes_away_is_not_worked_for():
     model = Reviews(seconds=0.03)
 

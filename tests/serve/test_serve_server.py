@@ -76,7 +76,7 @@ def test_serve_says_where_answers_and_stops_after_the_last_answer(number):
         [sys.executable, "-c", program],
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(HERE)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])},
     )
     assert process.stderr is not None
     try:

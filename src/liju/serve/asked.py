@@ -204,6 +204,9 @@ def _options(value: Any, known: Mapping[str, Any]) -> dict[str, Any]:
             fits = not isinstance(default, str) or isinstance(given, str)
         if not fits:
             raise Problem(
-                422, f"{place!r} is {given!r}", f"its default is {default!r}: send one like it", place
+                422,
+                f"{place!r} is {_kind(given)}",
+                f"its default is {default!r}: send a value of that kind",
+                place,
             )
     return value
