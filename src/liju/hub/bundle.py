@@ -12,7 +12,6 @@ liju.safetensors        weights that this Hugging Face class has no place for (s
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -26,6 +25,7 @@ from torch import Tensor
 from liju.errors import BundleError, LijuError
 from liju.hub.config_map import Architecture, architecture, from_json, misfits, to_json
 from liju.hub.convert import export_tensors, import_tensors
+from liju.hub.files import load_tokenizer, read_json, rename, save_tokenizer, write_json
 from liju.hub.names import tied_copies
 from liju.hub.weights import dtype_name, read_weights, write_weights
 from liju.model import Transformer, TransformerConfig
@@ -103,10 +103,10 @@ def save_bundle(
         if where and left:
             write_weights(partial / "liju.safetensors", left)
         if tokenizer is not None:
-            _save_tokenizer(tokenizer, partial, config.max_length)
-        _write_json(partial / "config.json", settings)
+            save_tokenizer(tokenizer, partial, config.max_length)
+        write_json(partial / "config.json", settings)
         if config.has_decoder:
-            _write_json(partial / "generation_config.json", _generation(settings))
+            write_json(partial / "generation_config.json", _generation(settings))
         record = {
             "format": FORMAT,
             "liju": _version(),
@@ -119,10 +119,10 @@ def save_bundle(
             "provenance": dict(provenance or {}),
             "report": report,
         }
-        _write_json(partial / "liju.json", record)
+        write_json(partial / "liju.json", record)
         report["laws"] = {**report.get("laws", {}), "7": check_export(model, load_bundle(partial).model)}
-        _write_json(partial / "liju.json", record)
-        _rename(partial, folder)
+        write_json(partial / "liju.json", record)
+        rename(partial, folder)
     except OSError as error:
         raise BundleError(f"{folder}: cannot be written: {error.strerror or error}") from error
     finally:
@@ -152,7 +152,7 @@ def load_bundle(folder: str | Path) -> Bundle:
         raise BundleError(f"{folder}: no such folder")
     if not (folder / "liju.json").exists():
         return import_folder(folder)
-    record = _read_json(folder / "liju.json")
+    record = read_json(folder / "liju.json")
     if record.get("format") != FORMAT:
         raise BundleError(
             f"{folder / 'liju.json'}: format {record.get('format')!r}, this version of liju reads {FORMAT}"
@@ -164,7 +164,7 @@ def load_bundle(folder: str | Path) -> Bundle:
         raise BundleError(f"{folder / 'liju.json'}: no key {error}") from None
     except (LijuError, TypeError) as error:
         raise BundleError(f"{folder / 'liju.json'}: {error}") from None
-    settings = _read_json(folder / "config.json")
+    settings = read_json(folder / "config.json")
     where = architecture(config, list(heads))
     if (where.name if where else None) != record.get("architecture"):
         raise BundleError(
@@ -176,7 +176,7 @@ def load_bundle(folder: str | Path) -> Bundle:
                 raise BundleError(
                     f"{folder / 'config.json'}: {key} is {settings.get(key)!r}, liju.json says {value!r}"
                 )
-    tokenizer = _tokenizer(folder, required=bool(record.get("tokenizer")))
+    tokenizer = load_tokenizer(folder, required=bool(record.get("tokenizer")))
     task = dict(record.get("task") or {})
     _check_sizes(config, tokenizer, task, heads, str(folder))
     model = _fill(folder, config, heads, where, read_weights(folder))
@@ -198,7 +198,7 @@ def import_folder(folder: str | Path) -> Bundle:
     Raises BundleError naming the file, the key or the tensor.
     """
     folder = Path(folder)
-    settings = _read_json(folder / "config.json")
+    settings = read_json(folder / "config.json")
     config, where = from_json(settings, str(folder / "config.json"))
     tensors = read_weights(folder)
     task: dict[str, Any] = {}
@@ -213,7 +213,7 @@ def import_folder(folder: str | Path) -> Bundle:
             task["labels"] = [f"LABEL_{i}" for i in range(heads["label"])]
     if "words" in heads:
         heads["words"] = config.vocab_size
-    tokenizer = _tokenizer(folder, required=False)
+    tokenizer = load_tokenizer(folder, required=False)
     _check_sizes(config, tokenizer, task, heads, str(folder))
     model = _fill(folder, config, heads, where, _modern(tensors))
     return Bundle(model, tokenizer, task, {"imported from": folder.name}, folder, where.name)
@@ -336,58 +336,6 @@ def _settings(
 def _generation(settings: Mapping[str, Any]) -> dict[str, Any]:
     keys = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
     return {key: settings[key] for key in keys if settings.get(key) is not None}
-
-
-def _save_tokenizer(tokenizer: Tokenizer, folder: Path, longest: int) -> None:
-    """The tokenizer's files, with the longest text that this model takes."""
-    tokenizer.save(folder)
-    path = folder / "tokenizer_config.json"
-    if path.exists():
-        _write_json(path, {**_read_json(path), "model_max_length": longest})
-
-
-def _tokenizer(folder: Path, required: bool) -> Tokenizer | None:
-    """The tokenizer in a folder: ours is there, a plain Hugging Face folder may lack one."""
-    if not any((folder / name).exists() for name in ("tokenizer.json", "vocab.txt", "vocab.json")):
-        if required:
-            raise BundleError(f"{folder / 'tokenizer.json'}: no such file")
-        return None
-    from liju.vocab import Tokenizer
-
-    try:
-        return Tokenizer.load(folder)
-    except LijuError as error:
-        raise BundleError(error.message, error.hint) from None
-    except Exception as error:  # tokenizers raises bare exceptions for a torn file
-        raise BundleError(f"{folder / 'tokenizer.json'}: {error}") from None
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BundleError(f"{path}: no such file") from None
-    except (ValueError, OSError) as error:
-        raise BundleError(f"{path}: not JSON: {error}") from None
-    if not isinstance(values, dict):
-        raise BundleError(f"{path}: not a JSON object")
-    return values
-
-
-def _write_json(path: Path, values: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _rename(partial: Path, folder: Path) -> None:
-    """Give the finished folder its name; the old one, if any, goes only then."""
-    os.chmod(partial, 0o755)
-    if folder.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
-        os.replace(folder, old / folder.name)
-        os.replace(partial, folder)
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        os.replace(partial, folder)
 
 
 def _version() -> str:
