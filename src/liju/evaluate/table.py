@@ -100,7 +100,7 @@ class ScoreTable:
         if any(row.system == system for row in self.rows):
             raise DataError(f"the system {system!r} is already in the table")
         lists = {
-            name: [float(value)] if isinstance(value, Real) else [float(item) for item in value]
+            name: [float(value)] if isinstance(value, int | float | Real) else [float(item) for item in value]
             for name, value in values.items()
         }
         self.rows.append(Row(system, {name: value for name, value in lists.items() if value}, note))
