@@ -216,7 +216,7 @@ def configs(draw) -> TransformerConfig:
     return TransformerConfig(**switches)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(configs())
 def test_count_is_that_of_the_model(config):
     try:
