@@ -64,7 +64,8 @@ def _gpt2(vocab: Path, merges: Path) -> Backend:
 
 
 def _bert(vocab: Path, folder: Path) -> Backend:
-    words = [line.rstrip("\r\n") for line in vocab.read_text(encoding="utf-8").splitlines(keepends=True)]
+    # Not splitlines: a line may be U+2028 itself.
+    words = [line.rstrip("\r") for line in vocab.read_text(encoding="utf-8").rstrip("\n").split("\n")]
     if "[UNK]" not in words:
         raise TokenizerError(f"{vocab}: no [UNK] line", hint="a BERT vocab.txt has one token a line")
     lowercase = _settings(folder / "tokenizer_config.json").get("do_lower_case")

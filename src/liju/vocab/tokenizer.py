@@ -142,7 +142,7 @@ class Tokenizer:
             )
 
     def save(self, folder: str | Path) -> None:
-        """Write tokenizer.json, tokenizer_config.json and special_tokens_map.json, which AutoTokenizer loads."""
+        """Write tokenizer.json, tokenizer_config.json and special_tokens_map.json, for AutoTokenizer."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         named = {f"{role}_token": self.roles[role] for role in ROLES if role in self.roles}
@@ -184,8 +184,10 @@ class Tokenizer:
             return [self._encode_guarded(text) for text in texts]
         try:
             found = self.backend.encode_batch_fast(texts, add_special_tokens=False)
-        except UnicodeEncodeError:
+        except (TypeError, UnicodeEncodeError):
             # Half of a surrogate pair is no character and has no UTF-8.
+            if not any(_SURROGATE.search(text) for text in texts):
+                raise
             texts = [_SURROGATE.sub("\ufffd", text) for text in texts]
             found = self.backend.encode_batch_fast(texts, add_special_tokens=False)
         return [encoding.ids for encoding in found]

@@ -248,8 +248,6 @@ def _wordpiece(counter: BoundedCounter, special: list[str], size: int, unk: str 
     words = [(word, times) for word, times in words if len(word) > 1]
     # The trainer numbers the letters in the order of a hash table, another one in each process. Given as
     # special tokens they have their places before it begins.
-    first = sorted({word[0] for word, _ in words})
-    later = sorted({f"##{letter}" for word, _ in words for letter in word[1:]})
     given = [*special, *first, *later][:size]
     trainer = trainers.WordPieceTrainer(
         vocab_size=size,
@@ -270,7 +268,8 @@ def _unigram(counter: BoundedCounter, special: list[str], size: int, unk: str | 
     room = size - len(special) - 256
     letters = set(_alphabet(words, max(1, room * 2 // 3)))
     words = [(word.replace(" ", "▁"), times) for word, times in words if letters.issuperset(word)]
-    pieces = unigram(words, room)
+    # Rounded so that the numbers in the file are read back as they were.
+    pieces = [(piece, round(score, 6)) for piece, score in unigram(words, room)]
     # Bytes spell what has no piece, so nothing is lost. Their score is never compared: they stand in for
     # <unk>.
     lowest = min((score for _, score in pieces), default=0.0) - 10

@@ -33,9 +33,8 @@ _TEMPLATE = (
 CUT = _TEMPLATE.format(han="+", letters="+", marks="+", spaces="+")
 COUNTING = _TEMPLATE.format(han="{1,4}", letters="{1,24}", marks="{1,8}", spaces="{1,16}")
 
-# The most distinct words held at once. A word costs about 0.2 kB here and 0.7 kB in the trainer: 0.4 GB
-# at most.
-DISTINCT = 400_000
+# The most distinct words held at once. A word costs about 0.1 kB here and 1.4 kB in the trainer: half a GB.
+DISTINCT = 300_000
 
 
 class BoundedCounter:
