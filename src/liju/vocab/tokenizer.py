@@ -25,7 +25,8 @@ __all__ = ["Tokenizer"]
 # Texts handed over at once: enough for two threads, few enough that their results fit in memory.
 _BATCH = 1024
 _WIDE = "\u2e80-\u303f\u3040-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
-_SPACE_BETWEEN_WIDE = re.compile(f"(?<=[{_WIDE}]) (?=[{_WIDE}])")
+_MARKS = "\u3000-\u303f\uff00-\uffef"
+_SPACE_BESIDE_WIDE = re.compile(f"(?<=[{_WIDE}]) (?=[{_WIDE}])|(?<=[{_MARKS}]) | (?=[{_MARKS}])")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -99,7 +100,7 @@ class Tokenizer:
         characters are left out.
         """
         text = self.backend.decode([int(i) for i in ids], skip_special_tokens=not special)
-        return _SPACE_BETWEEN_WIDE.sub("", text) if self.kind == "wordpiece" else text
+        return _SPACE_BESIDE_WIDE.sub("", text) if self.kind == "wordpiece" else text
 
     def tokens(self, ids: Iterable[int]) -> list[str]:
         """Each id as a person reads it: part of a character as \\xe4, special tokens by
