@@ -54,16 +54,14 @@ def test_first_bad_byte_is_named(tmp_path):
     assert detect(write(tmp_path / "c.txt", "截断".encode()[:-1])).bad == 3
 
 
-def test_bad_byte_far_into_the_file_and_across_chunks(tmp_path):
-    good = ("例句 " * 200_000).encode()
-    for cut in (0, 1, 2):
-        data = good[: (1 << 20) - 5 - cut] + b"\xc3\x28" + good
-        expected = None
-        try:
-            data.decode()
-        except UnicodeDecodeError as error:
-            expected = error.start
-        assert detect(write(tmp_path / "a.txt", data)).bad == expected
+@pytest.mark.parametrize("before", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("bad", [b"\xff", b"\xe4\xbd", b"\xc3("])
+def test_bad_byte_where_two_chunks_meet(tmp_path, before, bad):
+    # A character, and then the bad byte, around the end of the first chunk.
+    data = b"a" * ((1 << 20) - before) + "例".encode() + bad + "例句".encode() * 100
+    with pytest.raises(UnicodeDecodeError) as expected:
+        data.decode()
+    assert detect(write(tmp_path / "a.txt", data)).bad == expected.value.start
 
 
 def test_what_is_not_text(tmp_path):

@@ -32,6 +32,8 @@ def test_what_is_done_and_said(raw, clean, changes):
 def test_forms_and_switches():
     assert normalise("ＡＢＣ１２３", "nfkc") == ("ABC123", ["nfkc"])
     assert normalise("e\u0301", "none") == ("e\u0301", [])
+    # This one becomes a space and an accent, and the space is tidied too.
+    assert normalise("\u02d8x", "nfkc") == ("\u0306x", ["nfkc", "spaces"])
     assert normalise("schÃ¶n", mend=False) == ("schÃ¶n", [])
 
 

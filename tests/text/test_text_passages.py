@@ -147,7 +147,7 @@ def test_gettext_gives_both_sides(tmp_path):
 
 
 def test_tagged_and_python(tmp_path):
-    assert read(tmp_path / "a", "迈向/v  新/a  世纪/n\n\n江/nr  泽民/nr\n", "tagged")[0] == [
+    assert read(tmp_path / "a", "[迈向/v  新/a]nt  世纪/n\n\n江/nr  泽民/nr\n", "tagged")[0] == [
         "迈向新世纪",
         "江泽民",
     ]
