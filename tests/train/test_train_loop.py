@@ -76,6 +76,7 @@ def test_law_3_after_a_kill_the_lost_steps_are_done_again(tmp_path):
     assert result.samples == lines[-1]["samples"]
     straight_lines = Run(tmp_path / "straight").metrics()
     assert [line["loss"] for line in lines] == [line["loss"] for line in straight_lines]
+    assert (folder / "checkpoints/step-000005.torn").exists()
 
 
 def start(folder, family, optimizer, resume, steps):
@@ -149,7 +150,11 @@ def test_a_run_is_not_overwritten(tmp_path):
 
 
 def test_a_finished_run_is_resumed_to_itself_and_zero_steps_save_the_start(tmp_path):
+    torch.manual_seed(7)
     _, straight = run(tmp_path / "a")
+    drawn = torch.rand(3)
+    torch.manual_seed(7)
+    assert torch.equal(torch.rand(3), drawn)  # the caller's random numbers are not touched
     result, again = run(tmp_path / "a", resume=True)
     assert same(again, straight) and result.step == 12
     result, weights = run(tmp_path / "b", steps=0)

@@ -5,7 +5,7 @@ import torch
 from train_toy import Toy, toy_model, toy_settings
 
 from liju.samples.batch import assemble
-from liju.train import Run, TrainSettings, choose, probe
+from liju.train import TrainSettings, choose, probe
 from liju.train.probe import Work, blocks, compiling_pays
 
 
@@ -77,11 +77,3 @@ def test_useful_flops_count_real_tokens_and_targets():
     assert batch.tokens < batch.places
     expected = 6 * (inside * batch.tokens + words * work.heads["words"] + 2 * work.heads["next_sentence"])
     assert work.flops([batch]) == pytest.approx(expected)
-
-
-def test_a_log_that_cannot_be_written_is_told_once_and_leaves_no_half_line(tmp_path):
-    notices = []
-    run = Run(tmp_path / "run", notices.append)
-    run.log({"step": 1})  # the folder is not there
-    run.log({"step": 2})
-    assert len(notices) == 1 and "cannot be written" in notices[0]
