@@ -97,9 +97,9 @@ class Text(Section):
     """mend text that was decoded with the wrong encoding (mojibake)"""
     deduplicate: bool = True
     """drop exact duplicates"""
-    min_characters: int = Field(8, ge=1)
+    min_characters: int = Field(default=8, ge=1)
     """drop shorter documents"""
-    held_out: float = Field(0.02, ge=0, lt=1)
+    held_out: float = Field(default=0.02, ge=0, lt=1)
     """the share of documents kept out of training, chosen by the hash of the text"""
     errors: Literal["skip", "stop"] = "skip"
     """a file or row that cannot be read: count and report it, or stop there"""
@@ -110,11 +110,11 @@ class Vocab(Section):
 
     kind: Literal["bpe", "wordpiece", "unigram"] = "bpe"
     """byte-level BPE, WordPiece or Unigram"""
-    size: int = Field(8192, ge=300)
+    size: int = Field(default=8192, ge=300)
     """number of tokens, special ones included"""
     lowercase: bool = False
     """fold upper case before splitting"""
-    sample_megabytes: float = Field(64, gt=0)
+    sample_megabytes: float = Field(default=64, gt=0)
     """train on at most this much text, drawn evenly; bounds the memory"""
     path: str = ""
     """use this tokenizer.json instead of training one"""
@@ -127,19 +127,19 @@ class Model(Section):
     """encoder (understand), decoder (write) or encdec (translate)"""
     preset: str = ""
     """start from a named system's sizes instead of the family's default shape"""
-    d_model: int = Field(256, ge=1)
+    d_model: int = Field(default=256, ge=1)
     """width of the residual stream"""
-    num_layers: int = Field(4, ge=1)
+    num_layers: int = Field(default=4, ge=1)
     """blocks of the encoder or the decoder; of the encoder in encdec"""
-    num_decoder_layers: int = Field(0, ge=0)
+    num_decoder_layers: int = Field(default=0, ge=0)
     """blocks of the decoder in encdec; 0 is as many as the encoder"""
-    num_heads: int = Field(4, ge=1)
+    num_heads: int = Field(default=4, ge=1)
     """attention heads; d_model must be a multiple"""
-    d_ff: int = Field(0, ge=0)
+    d_ff: int = Field(default=0, ge=0)
     """width of the feed-forward layer; 0 is the family's usual ratio"""
-    max_length: int = Field(128, ge=4)
+    max_length: int = Field(default=128, ge=4)
     """tokens a sample has at most"""
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     """dropout while pre-training"""
     switches: dict[str, Any] = {}
     """e.g. {position = "sinusoidal", activation = "relu", norm_place = "pre"}"""
@@ -150,33 +150,33 @@ class Pretrain(Section):
 
     objective: Literal["", "masked", "causal", "denoising"] = ""
     """masked words, next word or span denoising; empty is the family's own"""
-    steps: int = Field(1000, ge=0)
+    steps: int = Field(default=1000, ge=0)
     """optimizer steps; 0 leaves the network as it was initialised"""
-    batch_tokens: int = Field(4096, ge=1)
+    batch_tokens: int = Field(default=4096, ge=1)
     """tokens a step, on average"""
-    micro_batch_tokens: int = Field(4096, ge=1)
+    micro_batch_tokens: int = Field(default=4096, ge=1)
     """tokens that fit in memory at once; the gradient is that of the whole batch whatever this is"""
     optimizer: Literal["adamw", "muon"] = "adamw"
     """muon trains the matrices with Muon and the rest with AdamW"""
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0)
     """peak learning rate (of AdamW; with muon see muon_learning_rate)"""
-    muon_learning_rate: float = Field(0.02, gt=0)
+    muon_learning_rate: float = Field(default=0.02, gt=0)
     """peak learning rate of the matrices under muon"""
     schedule: Schedule = "cosine"
     """cosine, inverse-sqrt (2017), wsd (warm-up, stable, decay) or constant"""
-    warmup: float = Field(0.05, ge=0, lt=1)
+    warmup: float = Field(default=0.05, ge=0, lt=1)
     """share of the steps that warm up"""
-    weight_decay: float = Field(0.01, ge=0)
+    weight_decay: float = Field(default=0.01, ge=0)
     """decoupled; matrices only"""
-    clip: float = Field(1.0, ge=0)
+    clip: float = Field(default=1.0, ge=0)
     """largest norm of the gradient; 0 is off"""
-    mask_rate: float = Field(0.15, gt=0, lt=1)
+    mask_rate: float = Field(default=0.15, gt=0, lt=1)
     """share of tokens masked (masked) or in spans (denoising)"""
     next_sentence: bool = True
     """with masked words: also tell whether the second segment follows the first"""
-    evaluate_every: int = Field(200, ge=1)
+    evaluate_every: int = Field(default=200, ge=1)
     """steps between looks at the held-out text"""
-    save_every: int = Field(200, ge=1)
+    save_every: int = Field(default=200, ge=1)
     """steps between checkpoints"""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto measures both on this machine and takes the faster"""
@@ -195,27 +195,27 @@ class Finetune(Section):
     """labelled examples"""
     test: list[Source] = []
     """held-out examples; empty takes test_share of train, chosen by the hash of the text"""
-    test_share: float = Field(0.1, gt=0, lt=1)
+    test_share: float = Field(default=0.1, gt=0, lt=1)
     """share held out when there is no test"""
     fields: dict[str, str] = {}
     """names in your files for text, pair, label, source, target"""
-    limit: int = Field(0, ge=0)
+    limit: int = Field(default=0, ge=0)
     """use only this many training examples; 0 is all"""
     trainable: str = "all"
     """what is trained: all, head, or top-2 (the head and the last two blocks)"""
-    epochs: float = Field(3, gt=0)
+    epochs: float = Field(default=3, gt=0)
     """times each example is seen"""
-    batch_tokens: int = Field(2048, ge=1)
+    batch_tokens: int = Field(default=2048, ge=1)
     """tokens a step, on average"""
-    learning_rate: float = Field(3e-4, gt=0)
+    learning_rate: float = Field(default=3e-4, gt=0)
     """peak learning rate"""
     schedule: Schedule = "cosine"
     """as in [pretrain]"""
-    warmup: float = Field(0.1, ge=0, lt=1)
+    warmup: float = Field(default=0.1, ge=0, lt=1)
     """share of the steps that warm up"""
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
     """dropout while fine-tuning"""
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """share of the probability spread over all words (0.1 is usual for translation)"""
 
 
@@ -224,13 +224,13 @@ class Evaluate(Section):
 
     baselines: list[Literal["majority", "ngram", "scratch", "retrieval"]] = ["majority", "ngram", "scratch"]
     """what the model is compared with; scratch is the same network without pre-training"""
-    seeds: int = Field(1, ge=1)
+    seeds: int = Field(default=1, ge=1)
     """fine-tune this many times with different seeds; the table gives mean and deviation"""
-    beam: int = Field(4, ge=1)
+    beam: int = Field(default=4, ge=1)
     """beam width of translation; 1 is greedy"""
     length_penalty: float = 0.6
     """alpha of ((5 + length) / 6)^alpha"""
-    max_new_tokens: int = Field(64, ge=1)
+    max_new_tokens: int = Field(default=64, ge=1)
     """longest generated answer"""
 
 
@@ -239,18 +239,18 @@ class Serve(Section):
 
     host: str = "127.0.0.1"
     """address to listen on"""
-    port: int = Field(8000, ge=0, le=65535)
+    port: int = Field(default=8000, ge=0, le=65535)
     """port; 0 takes a free one"""
-    max_characters: int = Field(20000, ge=1)
+    max_characters: int = Field(default=20000, ge=1)
     """longest text accepted in one request"""
 
 
 class Project(Section):
     """The whole file."""
 
-    name: str = Field("first", pattern=r"^[\w.-]+$")
+    name: str = Field(default="first", pattern=r"^[\w.-]+$")
     """the run's name: everything goes to OUT/NAME"""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     """the source of every random choice"""
     out: str = "runs"
     """folder of the runs, beside this file"""

@@ -116,7 +116,7 @@ def test_not_next_means_another_document(world):
 def test_spans_give_the_text_back(world):
     if world[0] != "encdec":
         pytest.skip("spans are for encoder-decoders")
-    family, tokenizer, shards = world
+    _, tokenizer, shards = world
     objective = build(world)
     for number in range(0, objective.size, 5):
         sample = objective.sample(number)

@@ -59,7 +59,7 @@ class Labelled:
         decoder: bool = False,
         seed: int = 0,
     ):
-        self.tokenizer, self.decoder, self.pad = tokenizer, decoder, tokenizer.pad
+        self.tokenizer, self.decoder, self.pad = tokenizer, decoder, tokenizer.pad or 0
         self.labels = [label for _, _, label in rows]
         first = tokenizer.encode_batch([text for text, _, _ in rows])
         second = tokenizer.encode_batch([pair for _, pair, _ in rows])
@@ -110,11 +110,11 @@ class Classification:
     name = "classification"
     metric = "accuracy"
     higher_is_better = True
-    needed = ("text", "label")
-    optional = ("pair",)
+    needed: tuple[str, ...] = ("text", "label")
+    optional: tuple[str, ...] = ("pair",)
 
-    def __init__(self, labels: Sequence[str], max_length: int):
-        self.labels, self.max_length = list(labels), max_length
+    def __init__(self, labels: Sequence[str], max_length: int, pairs: bool = False):
+        self.labels, self.max_length, self.pairs = list(labels), max_length, pairs
         self.number = {label: i for i, label in enumerate(self.labels)}
 
     @classmethod
@@ -124,14 +124,19 @@ class Classification:
             raise DataError(
                 f"finetune.train: every example has the label {labels[0]!r}", hint="give at least two labels"
             )
-        return cls(labels, max_length)
+        return cls(labels, max_length, any("pair" in example.values for example in examples))
 
     @classmethod
     def from_description(cls, values: dict[str, Any]) -> Classification:
-        return cls(values["labels"], values["max_length"])
+        return cls(values["labels"], values["max_length"], values.get("pairs", False))
 
     def describe(self) -> dict[str, Any]:
-        return {"name": self.name, "labels": self.labels, "max_length": self.max_length}
+        return {
+            "name": self.name,
+            "labels": self.labels,
+            "max_length": self.max_length,
+            "pairs": self.pairs,
+        }
 
     def prepare(self, model: Transformer) -> None:
         model.add_head("label", len(self.labels))
@@ -161,7 +166,7 @@ class Classification:
         result = np.zeros((len(rows), len(self.labels)))
         device = next(model.parameters()).device
         model.eval()
-        for batch in micro_batches(samples, 8192, pad=tokenizer.pad):
+        for batch in micro_batches(samples, 8192, pad=objective.pad):
             batch = batch.to(device)
             hidden = model(batch).flatten(0, 1).index_select(0, batch.targets["label"].index)
             found = model.predict("label", hidden).float().softmax(-1).cpu().numpy()
@@ -174,6 +179,8 @@ class Classification:
         for values in inputs:
             if not values.get("text", "").strip():
                 raise RequestError("the text is empty", hint='send {"text": "..."}')
+            if self.pairs and not values.get("pair", "").strip():
+                raise RequestError("this model judges pairs", hint='send {"text": "...", "pair": "..."}')
         if not inputs:
             return []
         table = self.probabilities(model, tokenizer, inputs)

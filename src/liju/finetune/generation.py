@@ -46,8 +46,8 @@ class GenerationTask:
     name = "generation"
     metric = "bits_per_byte"
     higher_is_better = False
-    needed = ("text",)
-    optional = ()
+    needed: tuple[str, ...] = ("text",)
+    optional: tuple[str, ...] = ()
 
     def __init__(self, max_length: int):
         self.max_length = max_length

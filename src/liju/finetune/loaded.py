@@ -21,6 +21,7 @@ from liju.finetune.task import Answer
 from liju.finetune.translation import TranslationTask
 from liju.hub import Bundle, load_bundle
 from liju.samples import Sample, assemble
+from liju.vocab import Tokenizer
 
 __all__ = ["TASKS", "Loaded", "find_bundle", "load", "options_of", "pretrained_task"]
 
@@ -30,6 +31,22 @@ TASKS = {
     "generation": GenerationTask,
     "fill-mask": FillMask,
     "fill-span": FillSpan,
+}
+
+
+# What a request may choose, and what it is when it does not.
+_SEARCH = ("beam", "length_penalty", "max_new_tokens")
+DECODING = {name: Evaluate.model_fields[name].default for name in _SEARCH}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "translation": DECODING,
+    "fill-span": DECODING,
+    "generation": {
+        "max_new_tokens": DECODING["max_new_tokens"],
+        "temperature": 0.0,
+        "top_k": 0,
+        "top_p": 1.0,
+        "seed": 0,
+    },
 }
 
 
@@ -71,19 +88,18 @@ def options_of(task: str, options: dict[str, Any]) -> tuple[Evaluate, dict[str, 
 
     Raises RequestError for one that has no effect on this task.
     """
-    decoding = {"beam", "length_penalty", "max_new_tokens"} if task in ("translation", "fill-span") else set()
-    sampling = {"temperature", "top_k", "top_p", "seed"} if task == "generation" else set()
-    decoding |= {"max_new_tokens"} if sampling else set()
+    known = OPTIONS.get(task, {})
     for name in options:
-        if name not in decoding | sampling:
-            allowed = ", ".join(sorted(decoding | sampling)) or "no options"
+        if name not in known:
+            allowed = ", ".join(known) or "no options"
             raise RequestError(f"unknown option {name!r}", hint=f"a {task} model takes {allowed}")
+    decoding = set(Evaluate.model_fields)
     try:
         settings = Evaluate.model_validate({k: v for k, v in options.items() if k in decoding})
     except ValidationError as error:
         first = error.errors()[0]
         raise RequestError(f"{first['loc'][0]}: {first['msg'].lower()}") from None
-    return settings, {k: v for k, v in options.items() if k in sampling}
+    return settings, {k: v for k, v in options.items() if k not in decoding}
 
 
 class Loaded:
@@ -92,7 +108,9 @@ class Loaded:
     def __init__(self, bundle: Bundle, device: str = "cpu"):
         self.bundle = bundle
         self.model = bundle.model.to(device).eval()
-        self.tokenizer = bundle.tokenizer
+        if bundle.tokenizer is None:
+            raise BundleError(f"{bundle.folder}: no tokenizer", hint="put its tokenizer.json there")
+        self.tokenizer: Tokenizer = bundle.tokenizer
         description = (
             bundle.task or pretrained_task(self.model.config.family, self.model.config.max_length).describe()
         )
@@ -101,16 +119,25 @@ class Loaded:
         self._task = TASKS[description["name"]].from_description(description)
         self.task: str = description["name"]
 
-    def predict(self, texts: str | dict[str, str] | Sequence[str | dict[str, str]], **options: Any) -> Any:
+    def predict(
+        self,
+        texts: str | dict[str, str] | Sequence[str | dict[str, str]],
+        pairs: Sequence[str] | None = None,
+        **options: Any,
+    ) -> Any:
         """Answers to texts: a dictionary for one text, a list of them for several.
 
         classification: label, score and the score of every label. translation and generation: text.
         Options: `beam`, `length_penalty`, `max_new_tokens`; generation also `temperature`, `top_k`,
-        `top_p`, `seed`. A dictionary names its fields: {"text": ..., "pair": ...}.
+        `top_p`, `seed`. A pair of texts is {"text": ..., "pair": ...}, or its second text stands in `pairs`.
         """
         one = isinstance(texts, str | dict)
         items = [texts] if one else list(texts)  # type: ignore[list-item]
-        inputs = [{"text": item} if isinstance(item, str) else item for item in items]  # type: ignore[misc]
+        inputs = [{"text": item} if isinstance(item, str) else dict(item) for item in items]
+        if pairs is not None:
+            if len(pairs) != len(inputs):
+                raise RequestError(f"{len(inputs)} texts and {len(pairs)} pairs", hint="give each text one")
+            inputs = [{**values, "pair": pair} for values, pair in zip(inputs, pairs, strict=True)]
         settings, extra = options_of(self.task, options)
         answers: list[Answer] = self._task.answer(self.model, self.tokenizer, inputs, settings, **extra)
         return answers[0] if one else answers
@@ -150,6 +177,7 @@ class Loaded:
             "family": self.model.config.family,
             "parameters": sum(p.numel() for p in self.model.parameters()),
             "vocabulary": self.tokenizer.size,
+            "options": OPTIONS.get(self.task, {}),
         }
 
 

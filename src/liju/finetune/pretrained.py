@@ -108,7 +108,7 @@ class FillSpan:
                 None,
                 sources=source,
                 eos=tokenizer.eos,
-                start=tokenizer.pad,
+                start=tokenizer.pad or 0,
                 max_new_tokens=min(settings.max_new_tokens, self.max_length - 1),
                 beam=settings.beam,
                 length_penalty=settings.length_penalty,

@@ -24,8 +24,8 @@ class TranslationTask:
     name = "translation"
     metric = "bleu"
     higher_is_better = True
-    needed = ("source", "target")
-    optional = ()
+    needed: tuple[str, ...] = ("source", "target")
+    optional: tuple[str, ...] = ()
 
     def __init__(self, max_length: int):
         self.max_length = max_length
@@ -89,7 +89,7 @@ class TranslationTask:
                 None,
                 sources=[sources[i] for i in group],
                 eos=tokenizer.eos,
-                start=tokenizer.pad,
+                start=tokenizer.pad or 0,
                 max_new_tokens=min(settings.max_new_tokens, self.max_length - 1),
                 beam=settings.beam,
                 length_penalty=settings.length_penalty,

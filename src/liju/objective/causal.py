@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 
 from liju.errors import TrainingError
 from liju.samples.batch import Goal, Sample
 from liju.samples.order import Order
 from liju.samples.pieces import Pieces
-from liju.samples.shards import TokenShards
 from liju.vocab import Tokenizer
 
-__all__ = ["Causal"]
+__all__ = ["Causal", "Documents"]
+
+
+class Documents(Protocol):
+    """Encoded documents: token shards, or a list in memory."""
+
+    fingerprint: str
+    document_bounds: np.ndarray  # where each document begins, and the last one ends
+
+    def document(self, number: int) -> np.ndarray: ...
 
 
 class Causal:
@@ -28,13 +38,13 @@ class Causal:
 
     name = "causal"
 
-    def __init__(self, shards: TokenShards, tokenizer: Tokenizer, max_length: int, seed: int = 0):
+    def __init__(self, shards: Documents, tokenizer: Tokenizer, max_length: int, seed: int = 0):
         if tokenizer.bos is None or tokenizer.eos is None:
             raise TrainingError(
                 "next-word prediction needs <s> and </s>", hint="train a decoder's vocabulary"
             )
         self.shards, self.seed = shards, seed
-        self.bos, self.eos, self.pad = tokenizer.bos, tokenizer.eos, tokenizer.pad
+        self.bos, self.eos, self.pad = tokenizer.bos, tokenizer.eos, tokenizer.pad or 0
         self.pieces = Pieces(shards.document_bounds, max_length, extra=1)
         self.fingerprint = f"causal-{shards.fingerprint}-{max_length}"
         self.size = len(self.pieces)

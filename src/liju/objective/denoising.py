@@ -54,7 +54,7 @@ class Denoising:
         if tokenizer.eos is None or not tokenizer.sentinels:
             raise TrainingError("denoising needs </s> and <extra_id_...>", hint="train an encdec vocabulary")
         self.shards, self.seed, self.mask_rate = shards, seed, mask_rate
-        self.eos, self.pad, self.sentinels = tokenizer.eos, tokenizer.pad, tokenizer.sentinels
+        self.eos, self.pad, self.sentinels = tokenizer.eos, tokenizer.pad or 0, tokenizer.sentinels
         raw = np.arange(1, 4 * max_length)
         noise, spans = span_counts(raw, mask_rate)
         fits = (raw - noise + spans + 1 <= max_length) & (noise + spans + 1 <= max_length)

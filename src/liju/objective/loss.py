@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -22,6 +22,12 @@ __all__ = ["held_out", "losses"]
 
 class Predicts(Protocol):
     """What a network must do for its losses to be computed; `liju.model.Transformer` does it."""
+
+    training: bool
+
+    def train(self, mode: bool = True) -> Any: ...
+
+    def parameters(self) -> Iterator[torch.nn.Parameter]: ...
 
     def __call__(self, batch: Batch) -> Float[Tensor, "row place d_model"]: ...
 
@@ -52,7 +58,7 @@ def losses(
 
 @torch.inference_mode()
 def held_out(
-    model: torch.nn.Module,
+    model: Predicts,
     objective: Objective,
     limit: int = 8192,
     layout: Layout = "grouped",
@@ -70,7 +76,7 @@ def held_out(
     device = next(model.parameters()).device
     totals: dict[str, np.ndarray] = {}
     training = model.training
-    model.eval()
+    model.train(False)
     try:
         # Lengths are known before the samples are built: groups of like length, a few thousand at a time.
         for group in np.array_split(chosen, max(1, len(chosen) // 2048)):

@@ -50,7 +50,7 @@ class Masked:
             raise TrainingError(f"max_length {max_length} has no room for [CLS] a [SEP] b [SEP]")
         self.shards, self.tokenizer, self.seed = shards, tokenizer, seed
         self.mask_rate, self.next_sentence = mask_rate, next_sentence
-        self.pad = tokenizer.pad
+        self.pad, self.mask = tokenizer.pad or 0, tokenizer.mask
         self.chunks = Chunks.of(shards, half=(max_length - 3) // 2)
         self.fingerprint = f"masked-{shards.fingerprint}-{max_length}-{mask_rate}-{next_sentence}"
         self.size = len(self.chunks)
@@ -102,7 +102,7 @@ class Masked:
         fate = random.random(count)
         noise = random.integers(self.tokenizer.size, size=count)
         corrupted = text.copy()
-        corrupted[places] = np.where(fate < 0.8, self.tokenizer.mask, np.where(fate < 0.9, noise, values))
+        corrupted[places] = np.where(fate < 0.8, self.mask, np.where(fate < 0.9, noise, values))
 
         goals = {"words": Goal(places, values)}
         if self.next_sentence and len(second):

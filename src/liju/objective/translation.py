@@ -47,7 +47,7 @@ class Translation:
             if max(map(len, pair)) + 1 > max_length:
                 raise TrainingError(f"pair {number} is longer than max_length {max_length} - 1")
         self.sources, self.targets = sources, targets
-        self.eos, self.pad = tokenizer.eos, tokenizer.pad
+        self.eos, self.pad = tokenizer.eos, tokenizer.pad or 0
         self.seed, self.label_smoothing = seed, label_smoothing
         self.fingerprint = f"translation-{key_of(sources, targets, max_length):016x}"
         self.size = len(sources)

@@ -73,7 +73,7 @@ def check(run: Run, seconds: float = 2.0) -> Check:
         steps = Steps(objective, settings.batch_tokens, settings.seed)
         samples = [objective.sample(int(number)) for number in steps.numbers(0)]
         batches = micro_batches(samples, settings.micro_batch_tokens, "grouped", objective.pad)
-        chosen = choose(model, settings, lambda: batches[0])
+        chosen = choose(model, settings, lambda layout: batches[0])
         model.to(chosen.device)
         optimizer = build_optimizer(model, settings, chosen.precision)
 
@@ -96,7 +96,7 @@ def check(run: Run, seconds: float = 2.0) -> Check:
             predicted=predicted / max(1, places),
             micro_batch_tokens=settings.micro_batch_tokens,
             optimizer=settings.optimizer,
-            precision=chosen.precision,
+            precision="bfloat16" if chosen.precision == "bfloat16" else "float32",
             tokens_per_second=speed.tokens_per_second,
         )
         scale = tokens / max(1, len(shards.tokens))

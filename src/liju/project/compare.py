@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from liju.evaluate import METRICS, ScoreTable
-from liju.finetune import Answer, Example, Task, find_bundle, finetune
-from liju.hub import load_bundle
+from liju.finetune import Answer, Example, Task, finetune
 from liju.ngram import KneserNey, NgramClassifier, TranslationMemory
 from liju.project.leaks import examples_of
-from liju.project.parts import TASK_TYPES, initialise
+from liju.project.parts import TASK_TYPES, initialise, trained
 from liju.project.run import Stopped, write_json
 
 if TYPE_CHECKING:
@@ -28,8 +27,8 @@ def evaluate_step(run: Run, folder: Path) -> dict[str, Any]:
     """Score every system on the same held-out examples, over the same seeds."""
     project = run.project
     examples = examples_of(run)
-    bundle = load_bundle(find_bundle(run.ensure("finetune").folder / "bundle"))
-    task = TASK_TYPES[project.finetune.task].from_description(bundle.task)
+    own = trained(run.ensure("finetune").folder)
+    task = TASK_TYPES[project.finetune.task].from_description(dict(own.bundle.task))
     metrics = [name for name in METRICS if name in _metrics(task)]
     table = ScoreTable(metrics, main=MAIN)
 
@@ -91,8 +90,8 @@ def _answers(
     if where.exists():  # an evaluation that was stopped goes on with what it had
         return json.loads(where.read_text(encoding="utf-8"))
     step = "finetune" if own else "pretrain"
-    bundle = load_bundle(find_bundle(run.ensure(step).folder / "bundle"))
-    model, tokenizer = bundle.model, bundle.tokenizer
+    start = trained(run.ensure(step).folder)
+    model, tokenizer = start.model, start.tokenizer
     if not own:
         if not pretrained:
             model = initialise(project, tokenizer.size, project.seed + seed)
@@ -157,7 +156,7 @@ def _simple(
         if "majority" in wanted:
             found.append(("copy", "the source as it is", lambda: [{"text": e["source"]} for e in test]))
     elif "ngram" in wanted:
-        tokenizer = load_bundle(find_bundle(run.ensure("pretrain").folder / "bundle")).tokenizer
+        tokenizer = trained(run.ensure("pretrain").folder).tokenizer
 
         def nats() -> list[Answer]:
             """Trained on all that the network was: the pre-training text and the examples."""

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from liju.generate import KeyValueCache
+from liju.generate.session import Session
 from liju.model import Transformer
 from liju.objective import Objective, losses
-from liju.samples import Batch, Side, micro_batches
+from liju.samples import Batch, Sample, assemble, micro_batches
 
 __all__ = ["BOUND", "check_laws"]
 
@@ -37,24 +37,23 @@ def check_laws(model: Transformer, objective: Objective, samples: int = 8) -> di
     split = total(micro_batches(chosen, max(sum(one.lengths) for one in chosen) * 3, pad=objective.pad))
     laws = {"1": _figure(packed - alone), "2": _figure(split - alone)}
     if model.config.has_decoder:
-        laws["4"] = _figure(_cached(model, micro_batches(chosen[:1], 1, pad=objective.pad)[0].to(device)))
+        laws["4"] = _figure(_cached(model, chosen[0]))
     model.train(training)
     return laws
 
 
-def _cached(model: Transformer, batch: Batch) -> float:
-    """The largest difference between decoding token by token and all at once."""
-    side = batch.decoder
-    assert side is not None
-    memory = model.encode(batch.encoder) if batch.encoder is not None else None
-    whole = model.decode(side, memory, batch.encoder)
-    cache = KeyValueCache()
-    steps = [
-        model.decode(Side.of(side.tokens[:, t : t + 1]), memory, batch.encoder, cache=cache)
-        for t in range(side.tokens.shape[1])
-    ]
-    difference = model.predict("words", torch.cat(steps, 1)[0]) - model.predict("words", whole[0])
-    return float(difference.abs().max())
+def _cached(model: Transformer, sample: Sample) -> float:
+    """The largest difference between writing a sample's tokens one by one and all at once."""
+    assert sample.decoder is not None
+    batch = assemble([sample]).to(next(model.parameters()).device)
+    tokens = sample.decoder.tolist()
+    sources = [sample.encoder.tolist()] if sample.encoder is not None else None
+    session = Session(model, [tokens[:1]], sources)
+    rows = [session.logits]
+    for token in tokens[1:]:
+        session.step([token])
+        rows.append(session.logits)
+    return float((torch.cat(rows) - model.logits(batch)[0]).abs().max())
 
 
 def _figure(difference: float) -> dict[str, Any]:

@@ -8,13 +8,13 @@ import torch
 
 from liju.config import Problem, Project
 from liju.errors import LijuError
-from liju.finetune import Classification, GenerationTask, Task, TranslationTask
+from liju.finetune import Classification, GenerationTask, Loaded, Task, TranslationTask, load
 from liju.model import Transformer, TransformerConfig
 from liju.objective import Causal, Denoising, Masked, Objective
 from liju.samples import TokenShards, key_of
 from liju.vocab import Tokenizer
 
-__all__ = ["TASK_TYPES", "check_model", "initialise", "model_config", "objective_of"]
+__all__ = ["TASK_TYPES", "check_model", "initialise", "model_config", "objective_of", "trained"]
 
 TASK_TYPES: dict[str, type[Task]] = {
     "classification": Classification,
@@ -57,6 +57,11 @@ def initialise(project: Project, vocab_size: int, seed: int | None = None) -> Tr
     if project.pretrain.objective == "masked" and project.pretrain.next_sentence:
         model.add_head("next_sentence", 2)
     return model
+
+
+def trained(folder: Path) -> Loaded:
+    """The model of a step, on the CPU, as it was saved."""
+    return load(folder / "bundle", device="cpu")
 
 
 def objective_of(project: Project, shards: TokenShards | Path, tokenizer: Tokenizer) -> Objective:

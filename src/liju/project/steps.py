@@ -11,14 +11,14 @@ from typing import Any
 from liju.config import Source
 from liju.errors import ConfigError
 from liju.evaluate import bits_per_byte
-from liju.finetune import find_bundle, finetune, pretrained_task
-from liju.hub import load_bundle, save_bundle
+from liju.finetune import finetune, pretrained_task
+from liju.hub import save_bundle
 from liju.objective import held_out
 from liju.project.compare import evaluate_step, evaluate_tell
 from liju.project.keys import files_fingerprint, key
 from liju.project.laws import check_laws
 from liju.project.leaks import Kept, evaluation_texts, examples_of
-from liju.project.parts import TASK_TYPES, initialise, objective_of
+from liju.project.parts import TASK_TYPES, initialise, objective_of, trained
 from liju.project.run import Run, Step, Stopped
 from liju.project.views import look, written
 from liju.samples import TokenShards, write_shards
@@ -188,6 +188,7 @@ def pretrain_step(run: Run, folder: Path) -> dict[str, Any]:
         task,
         provenance(run, "pretrain"),
         report={"laws": check_laws(model, objective)},
+        overwrite=True,  # of a step that was killed right after
     )
     return {
         **told(folder, result),
@@ -219,7 +220,7 @@ def finetune_section(run: Run) -> Any:
 def finetune_step(run: Run, folder: Path) -> dict[str, Any]:
     project = run.project
     examples = examples_of(run)
-    pretrained = load_bundle(find_bundle(run.ensure("pretrain").folder / "bundle"))
+    pretrained = trained(run.ensure("pretrain").folder)
     model, tokenizer = pretrained.model, pretrained.tokenizer
     task = TASK_TYPES[project.finetune.task].of(examples.train, project.model.max_length)
     for example in examples.train[:3] + examples.test[:3]:
@@ -248,6 +249,7 @@ def finetune_step(run: Run, folder: Path) -> dict[str, Any]:
         task.describe(),
         provenance(run, "finetune"),
         report={"laws": check_laws(model, objective)},
+        overwrite=True,  # of a step that was killed right after
     )
     summary = {**told(folder, result), "task": project.finetune.task, "examples": examples.report()}
     if getattr(task, "too_long", None):

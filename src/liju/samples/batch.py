@@ -203,8 +203,14 @@ def _side(
             tokens[r, place:end] = piece
             segment[r, place:end] = k
             position[r, place:end] = np.arange(len(piece))
-            if typed and samples[i].types is not None:
-                types[r, place:end] = samples[i].types
+            kinds = samples[i].types
+            if typed and kinds is not None:
+                types[r, place:end] = kinds
             place = end
-    tensors = [torch.from_numpy(array) for array in (tokens, segment, position)]
-    return Side(*tensors, torch.from_numpy(types) if typed else None), starts
+    rows_of_side = Side(
+        torch.from_numpy(tokens),
+        torch.from_numpy(segment),
+        torch.from_numpy(position),
+        torch.from_numpy(types) if typed else None,
+    )
+    return rows_of_side, starts
