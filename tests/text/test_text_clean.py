@@ -228,3 +228,22 @@ def test_full_disk_leaves_nothing_that_looks_done(corpus):
     assert lines[2] == "False"
     assert not (corpus / "out" / "report.json").exists()
     assert list((corpus / "out").iterdir()) == []
+
+
+def test_killed_run_does_not_count_and_the_next_one_takes_over(corpus):
+    import signal
+    import time
+
+    lines = "\n".join(f"{number} {os.urandom(40).hex()}" for number in range(60_000))
+    (corpus / "data" / "noise.txt").write_text(lines)
+    (corpus / "script.py").write_text(SCRIPT)
+    process = subprocess.Popen([sys.executable, corpus / "script.py", corpus], stdout=subprocess.DEVNULL)
+    while process.poll() is None and not list(corpus.glob("out/.cleaning-*/parts/*/*")):
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    with pytest.raises(DataError, match="no cleaned text"):
+        next(documents(corpus / "out"))
+    (corpus / "data" / "noise.txt").unlink()
+    assert clean(LINES, corpus / "out", base=corpus).kept == 304
+    assert sorted(path.name for path in (corpus / "out").iterdir()) == ["held_out", "report.json", "train"]

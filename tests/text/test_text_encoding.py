@@ -5,7 +5,7 @@ import random
 
 import pyarrow
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liju.text.encoding import Damaged, byte_chunks, detect, text_chunks
@@ -93,6 +93,7 @@ def test_damaged_compression(tmp_path, ending):
     assert b"".join(byte_chunks(path)) == b"one two"
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0\r\ufeff"), min_size=1))
 def test_utf8_is_always_utf8(tmp_path_factory, text):
     path = write(tmp_path_factory.getbasetemp() / "any.txt", text.encode())

@@ -37,7 +37,7 @@ def test_forms_and_switches():
     assert normalise("schÃ¶n", mend=False) == ("schÃ¶n", [])
 
 
-@settings(max_examples=50)
+@settings(deadline=None, max_examples=50)
 @given(st.text(max_size=40), st.sampled_from(["nfc", "nfkc", "none"]))
 def test_normalising_twice_changes_nothing_more(text, form):
     once, _ = normalise(text, form, mend=False)
@@ -45,6 +45,7 @@ def test_normalising_twice_changes_nothing_more(text, form):
     once.encode()
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(blacklist_categories=["Cs"])))
 def test_letters_and_digits_are_never_lost(text):
     kept = [character for character in normalise(text, "none", mend=False)[0] if character.isalnum()]
@@ -55,6 +56,7 @@ def test_fingerprint_folds_case_and_spaces():
     assert fingerprint("The\n cat") == fingerprint("the cat") != fingerprint("thecat")
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), st.tuples(st.integers(0, 3), st.integers(0, 9)))), st.randoms()
 )

@@ -5,7 +5,7 @@ import json
 import os
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liju.text import File, Passage, passages, pieces
@@ -195,6 +195,7 @@ def test_over_long_records_are_skipped(tmp_path, monkeypatch):
     assert texts == ["one", "two"] and problems == ["a.csv:3: a line of more than 50 characters"]
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from("ab。.! \n"), max_size=80), st.integers(1, 9), st.integers(1, 9))
 def test_pieces_add_up(text, limit, step):
     chunks = [text[at : at + step] for at in range(0, len(text), step)]
@@ -207,6 +208,7 @@ def test_pieces_add_up(text, limit, step):
         place += len(piece)
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from("ab。. \n"), max_size=80), st.integers(1, 9), st.integers(1, 9))
 def test_bounded_lines_add_up(text, limit, step):
     chunks = [text[at : at + step] for at in range(0, len(text), step)]

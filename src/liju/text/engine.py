@@ -9,9 +9,11 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import queue
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -104,14 +106,16 @@ class Engine:
 
 
 def _serve() -> None:
-    """Answer the jobs that come on standard input, a line each, until it ends."""
+    """Answer the jobs that come on standard input, a line each."""
     import daft
 
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     # Whatever else prints must not come between the answers.
     os.dup2(2, 1)
-    for line in sys.stdin:
-        job = json.loads(line)
+    jobs: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=_listen, args=[jobs], daemon=True).start()
+    while True:
+        job = json.loads(jobs.get())
         stage = _STAGES[job["stage"]]
         daft.method.batch(return_dtype=daft.DataType.string(), batch_size=1)(stage.run)  # pyright: ignore
         workers = max(1, min(job["workers"], len(job["items"])))
@@ -123,15 +127,20 @@ def _serve() -> None:
             answers.flush()
 
 
+def _listen(jobs: queue.Queue[str]) -> None:
+    """Take jobs until the caller is gone, even if it was killed in the middle of one."""
+    for line in sys.stdin:
+        jobs.put(line)
+    os._exit(0)
+
+
 if __name__ == "__main__":
-    code = 1
     try:
         _serve()
-        code = 0
     except BaseException:
         import traceback
 
         traceback.print_exc()
     # Not through the interpreter's end: see above.
     sys.stderr.flush()
-    os._exit(code)
+    os._exit(1)

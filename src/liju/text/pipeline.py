@@ -205,6 +205,8 @@ def _scratch(out: Path) -> Path:
             shutil.rmtree(stale, ignore_errors=True)
         scratch = out / f".cleaning-{os.getpid()}"
         scratch.mkdir()
+        for name in ("parts", *SPLITS):
+            (scratch / name).mkdir()
     except OSError as error:
         raise _cannot_write(out, error.strerror or str(error)) from None
     return scratch
@@ -221,7 +223,6 @@ def _move(scratch: Path, out: Path, report: TextReport) -> None:
     with suppress(FileNotFoundError):
         finished.unlink()
     for split in SPLITS:
-        (scratch / split).mkdir(exist_ok=True)
         if (out / split).exists():
             shutil.rmtree(out / split)
         os.replace(scratch / split, out / split)

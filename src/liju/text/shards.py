@@ -55,7 +55,8 @@ class ShardWriter:
         if not self._rows:
             return
         if self._writer is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            # Not the parents: a worker that outlives a stopped run must not bring its folder back.
+            self._path.parent.mkdir(exist_ok=True)
             self._writer = self._parquet.ParquetWriter(self._path, self.schema, compression="zstd")
         columns = dict(zip(self.schema.names, map(list, zip(*self._rows, strict=True)), strict=True))
         self._writer.write_table(self._table(columns, schema=self.schema))
