@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liju.errors import DataError
-from liju.ngram import NgramClassifier, StupidBackoff, TranslationMemory, count
+from liju.ngram import KneserNey, NgramClassifier, StupidBackoff, TranslationMemory, count
 
 texts = st.lists(st.lists(st.integers(0, 3), max_size=7), max_size=7)
 
@@ -62,6 +62,15 @@ def test_classifier_weighs_the_prior_and_the_text():
     np.testing.assert_allclose(model.probabilities(["好", "未见"]).sum(axis=1), 1)
     joint = model.logprob(["差"])[0]
     assert joint.shape == (2,) and (joint < model.prior).all()
+
+
+def test_classifier_is_bayes_rule():
+    texts, labels = [[0, 1, 2], [0, 1], [2, 2, 0]], ["a", "a", "b"]
+    model = NgramClassifier(order=2).fit(texts, labels)
+    # Ids 0, 1, 2 and room for </s> and the unknown word.
+    a, b = (KneserNey(2, vocabulary=5).fit(rows) for rows in (texts[:2], texts[2:]))
+    expected = [np.log(2 / 3) + a.logprob([1, 2]).sum(), np.log(1 / 3) + b.logprob([1, 2]).sum()]
+    np.testing.assert_allclose(model.logprob([[1, 2]])[0], expected)
 
 
 def test_classifier_is_indifferent_to_unseen_words():

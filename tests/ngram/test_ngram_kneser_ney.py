@@ -119,6 +119,20 @@ def test_bigram_by_hand():
     assert np.exp(model.logprob("ab")[1]) == pytest.approx(1 / 6 + 44 / 375)
 
 
+def test_agrees_where_no_discount_is_a_fallback():
+    draw = np.random.default_rng(3)
+    chance = 1 / np.arange(1, 41)
+    chance /= chance.sum()
+    # Half of each text repeats: real text has runs of five that come back.
+    texts = [draw.choice(40, 11, p=chance).tolist() for _ in range(70)]
+    texts += [row[:7] for row in texts[:30]] + [row[2:9] for row in texts[10:25]] + texts[15:20]
+    slow, fast = Slow(4, texts), KneserNey(4).fit(texts)
+    assert not set(np.ravel(fast.discounts[1:]).tolist()) & set(FALLBACK)
+    np.testing.assert_allclose(fast.discounts, slow.discount[1:], rtol=1e-12)
+    for query in (texts[3], texts[40][::-1], [1, 99, 2, 3]):
+        np.testing.assert_allclose(fast.logprob(query), slow.logprob(query), rtol=0, atol=1e-12)
+
+
 def test_discounts_fall_back_one_by_one():
     assert discounts(np.array([1, 1, 2, 3])) == (0.5, 2 - 3 * 0.5, 1.5)  # no count of four
     assert discounts(np.array([], dtype=np.int64)) == FALLBACK

@@ -77,7 +77,7 @@ def test_memory_does_not_follow_the_length_of_chinese(kind):
         megabytes, words = map(float, done.stdout.split())
         assert words <= 20_000
         peaks.append(megabytes)
-    # Seven times the text, 150,000 more windows that occur once. What grows is the sample, 2 bytes a character.
+    # Seven times the text, 150,000 windows more that occur once. What grows is the sample itself.
     assert peaks[1] - peaks[0] < 45, peaks
 
 
