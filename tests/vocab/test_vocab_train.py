@@ -149,6 +149,10 @@ def test_too_little_text_gives_a_smaller_vocabulary_and_says_so(kind):
     assert kind == "wordpiece" or (full.size == 370 and full.report.warnings == [])
 
 
+def test_half_a_surrogate_pair_does_not_stop_training():
+    assert train(["a\ud800b"] * 3 + TEXTS, Vocab(size=400), "decoder").size == 400
+
+
 def test_no_text_and_no_room_are_errors():
     for texts in ([], ["", "  \n"]):
         with pytest.raises(TokenizerError, match="no text"):

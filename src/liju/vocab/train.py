@@ -92,7 +92,7 @@ def train(texts: Iterable[str], settings: config.Vocab, family: str) -> Tokenize
         counter.add([word for word, _ in cut.pre_tokenize_str(shown)])
     if not any(word.strip() for word in counter.counts):
         raise TokenizerError("no text to train a vocabulary on", hint="look at the report of the text step")
-    used = sum(len(text.encode("utf-8", "replace")) for text in held)
+    used = sum(len(text.encode("utf-8")) for text in held)
     del held
     backend = make(counter, list(roles.values()), settings.size - len(tail), roles.get("unk"))
     if normalizer:
@@ -125,7 +125,10 @@ def sample(texts: Iterable[str], limit: int) -> tuple[list[str], int]:
         for start in range(0, len(text), _PART):
             part = text[start : start + _PART]
             rank, number = _rank(number), number + 1
-            length = len(part.encode("utf-8", "replace"))
+            encoded = part.encode("utf-8", "replace")
+            length = len(encoded)
+            # Half of a surrogate pair has no UTF-8; it becomes a question mark here.
+            part = encoded.decode("utf-8")
             passed += length
             if rank % (1 << level):
                 continue
