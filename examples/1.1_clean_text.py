@@ -29,9 +29,7 @@ def main() -> None:
         for problem in report.problems:
             print("problem:", problem)
         for document in documents(folder / "out"):
-            print(
-                f"{document.source:<14} {document.language or '-':<3} {document.changes} {document.text[:24]}"
-            )
+            print(f"{document.source:<14} {document.language} {document.changes} {document.text[:24]}")
 
 
 # Cleaning runs in processes of its own, and they must be able to import this file without running it.

@@ -16,12 +16,7 @@ print("first pass: ", order.take(np.arange(7)).tolist())
 print("second pass:", order.take(np.arange(7, 14)).tolist())
 print("sample 1,000,000,000 is number", order[1_000_000_000], "of the data")
 
-texts = [
-    "The cat sat on the mat.",
-    "春眠不觉晓，处处闻啼鸟。",
-    "One more sentence.",
-    "夜来风雨声，花落知多少。",
-] * 8
+texts = ["The cat sat on the mat.", "One more sentence.", "夜来风雨声，花落知多少。"] * 8
 with tempfile.TemporaryDirectory() as folder:
     tokenizer = train(texts, Vocab(size=320), "decoder")
     shards = write_shards(texts, tokenizer, Path(folder) / "tokens")

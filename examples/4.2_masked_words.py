@@ -32,6 +32,5 @@ with tempfile.TemporaryDirectory() as folder:
             print("  sees ", "│".join(tokenizer.tokens(sample.encoder)))
             print("  tells", "│".join(tokenizer.tokens(words.values)))
     total = masked + kept + replaced
-    print(
-        f"[MASK] {masked / total:.0%}, another word {replaced / total:.0%}, left as it is {kept / total:.0%}"
-    )
+    for what, count in (("[MASK]", masked), ("another word", replaced), ("left as it is", kept)):
+        print(f"{what}: {count / total:.0%}")

@@ -12,10 +12,7 @@ from liju.samples import write_shards
 from liju.train import TrainSettings, newest, train
 from liju.vocab import train as train_vocab
 
-texts = [
-    "The cat sat on the mat. The dog sat on the log.",
-    "春眠不觉晓，处处闻啼鸟。夜来风雨声，花落知多少。",
-] * 4
+texts = ["The cat sat on the mat. The dog sat on the log.", "春眠不觉晓，处处闻啼鸟。"] * 4
 settings = TrainSettings(steps=12, batch_tokens=96, save_every=4, precision="float32", compile="off")
 
 with tempfile.TemporaryDirectory() as name:
@@ -33,9 +30,8 @@ with tempfile.TemporaryDirectory() as name:
     print(f"straight: {result.step} steps, loss {result.loss:.3f}")
 
     stopped = train(model(), objective, settings, folder / "resumed", stop_after=7)
-    print(
-        f"stopped after step {stopped.step}; saved: {newest(folder / 'resumed' / 'checkpoints').folder.name}"
-    )
+    saved = newest(folder / "resumed" / "checkpoints").folder.name
+    print(f"stopped after step {stopped.step}; saved: {saved}")
     resumed = model()
     train(resumed, objective, settings, folder / "resumed", resume=True)
 

@@ -21,12 +21,12 @@ rows = [
 ]
 train_rows, test_rows = rows[: -len(rows) // 4], rows[-len(rows) // 4 :]  # the last things are never seen
 
-tokenizer = train([row["text"] for row in rows], Vocab(size=330), "encoder")
+tokenizer = train([row["text"] for row in rows], Vocab(size=420), "encoder")
 torch.manual_seed(0)
 sizes = {"vocab_size": tokenizer.size, "d_model": 48, "num_heads": 4, "num_layers": 2, "max_length": 24}
 model = Transformer(TransformerConfig.default("encoder", **sizes))
 task = Classification.of(train_rows, max_length=24)
-settings = Finetune(epochs=40, batch_tokens=128, learning_rate=5e-3)
+settings = Finetune(epochs=60, batch_tokens=64, learning_rate=1e-3)
 with tempfile.TemporaryDirectory() as folder:
     result = finetune(model, tokenizer, task, train_rows, settings, Path(folder), precision="float32")
 print(f"{len(train_rows)} examples, {result.step} steps, loss {result.loss:.4f}")

@@ -37,7 +37,5 @@ while len(ids) < len(prompts[0]) + 24:
     ids.append(int(model.predict("words", model.decode(Side.of(torch.tensor([ids])))[0, -1:]).argmax()))
     if ids[-1] == tokenizer.eos:
         break
-written = list(stream(model, prompts[0], **common))
-print(
-    "without a cache:", repr(tokenizer.decode(ids[len(prompts[0]) :])), written == ids[len(prompts[0]) : -1]
-)
+answer = ids[len(prompts[0]) : -1]
+print("without a cache:", tokenizer.decode(answer), answer == list(stream(model, prompts[0], **common)))

@@ -57,6 +57,14 @@ def test_law_3_stopped_at_any_step_and_resumed_is_the_straight_run(tmp_path, fam
         assert same(found, straight), at
 
 
+def test_law_3_in_bfloat16_packed(tmp_path):
+    how = {"precision": "bfloat16", "layout": "packed", "optimizer": "muon", "steps": 6}
+    _, straight = run(tmp_path / "straight", "encdec", **how)
+    run(tmp_path / "a", "encdec", **how, stop_after=3)
+    assert same(run(tmp_path / "a", "encdec", **how, resume=True)[1], straight)
+    assert all(tensor.dtype == torch.float32 for tensor in straight.values())
+
+
 def test_law_3_after_a_kill_the_lost_steps_are_done_again(tmp_path):
     """A kill leaves the last checkpoint, metrics after it and half a line: as if stopped at step 3."""
     _, straight = run(tmp_path / "straight")

@@ -38,9 +38,9 @@ def test_compiling_is_tried_only_for_a_long_run(monkeypatch):
     monkeypatch.setattr(probe, "compiling_pays", lambda *_: tried.append(1) or True)
     model = toy_model("decoder")
     batch = assemble([Toy("decoder").sample(3)])
-    assert not choose(model, toy_settings(compile="auto", steps=9), lambda layout: batch).compile
+    assert not choose(model, toy_settings(compile="auto", steps=9), lambda: batch).compile
     assert not tried
-    assert choose(model, toy_settings(compile="auto", steps=10**12), lambda layout: batch).compile and tried
+    assert choose(model, toy_settings(compile="auto", steps=10**12), lambda: batch).compile and tried
 
 
 def test_a_machine_that_cannot_compile_goes_on_without(monkeypatch):

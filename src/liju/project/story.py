@@ -134,7 +134,7 @@ def _headline(table: ScoreTable, metric: str) -> dict[str, str]:
 
 def _text(summary: dict[str, Any]) -> TextStory:
     return TextStory(
-        kept=summary["kept"],
+        kept=summary["train"],
         held_out=summary["held_out"],
         characters=sum(summary["characters"].values()),
         dropped={**summary["dropped"], **summary["files_skipped"]},

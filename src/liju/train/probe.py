@@ -152,13 +152,13 @@ class Work:
 def choose(
     model: nn.Module,
     settings: TrainSettings,
-    batch: Callable[[Layout], Batch] | None = None,
+    batch: Callable[[], Batch] | None = None,
     *,
     before: Mapping[str, Any] | None = None,
 ) -> Chosen:
     """Measure (about a third of a second) and decide what `settings` leave to "auto".
 
-    `batch`: gives a micro-batch of the run in a layout; asked for only when compiling is to be tried.
+    `batch`: gives a micro-batch of the run; asked for only when compiling is to be tried.
     `before`: what the run chose when it was started; it stays, except for what is asked for by name.
     """
     device = device_of(settings.device)
@@ -189,7 +189,7 @@ def choose(
                 compiled = (
                     batch is not None
                     and expected > LONG_CPU
-                    and compiling_pays(model, batch(layout), device, precision)
+                    and compiling_pays(model, batch(), device, precision)
                 )
     return Chosen(str(device), precision, compiled, layout, top)
 

@@ -66,7 +66,7 @@ class Training:
                 hint="all ranks need the run's folder on one shared disk",
             )
         self.steps = Steps(objective, settings.batch_tokens, settings.seed)
-        self.chosen = choose(model, settings, lambda layout: self.prepare(0, layout)[1][0], before=before)
+        self.chosen = choose(model, settings, lambda: self.prepare(0, "grouped")[1][0], before=before)
         self.device = torch.device(self.chosen.device)
         model.to(self.device)
         self.optimizer = build_optimizer(model, settings, self.chosen.precision)
