@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import liju  # noqa: F401 - before torch: it says how OpenMP's threads wait
 import pytest
 import torch
 from hypothesis import HealthCheck, settings

@@ -7,7 +7,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
+
+# OpenMP's threads spin while they wait for one another. With anything else on the machine that made training
+# five to ten times slower (LOG.md, 2026-11-24); waiting passively costs nothing measurable when it is idle.
+# It must be said before torch is imported, and what the user says wins.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"
 __all__ = ["LijuError", "__version__", "load", "run"]
