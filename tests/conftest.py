@@ -16,6 +16,8 @@ settings.register_profile(
 )
 settings.load_profile("liju")
 
+torch.set_num_threads(1)  # toys are fastest so, and a busy machine does not slow them down
+
 DATA = Path(os.environ.get("LIJU_DATA", Path(__file__).parents[1] / ".." / "shared" / "data"))
 
 
