@@ -73,7 +73,7 @@ def check(run: Run, seconds: float = 2.0) -> Check:
         steps = Steps(objective, settings.batch_tokens, settings.seed)
         samples = [objective.sample(int(number)) for number in steps.numbers(0)]
         batches = micro_batches(samples, settings.micro_batch_tokens, "grouped", objective.pad)
-        chosen = choose(model, settings, lambda layout: batches[0])
+        chosen = choose(model, settings, lambda: batches[0])
         model.to(chosen.device)
         optimizer = build_optimizer(model, settings, chosen.precision)
 

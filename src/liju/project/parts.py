@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 import torch
 
-from liju.config import Problem, Project
-from liju.errors import LijuError
+from liju.config import Model, Problem, Project
+from liju.errors import ModelError, did_you_mean
 from liju.finetune import Classification, GenerationTask, Loaded, Task, TranslationTask, load
 from liju.model import Transformer, TransformerConfig
 from liju.objective import Causal, Denoising, Masked, Objective
@@ -23,6 +25,13 @@ TASK_TYPES: dict[str, type[Task]] = {
 }
 
 
+# Switches of the network that have a key of their own in the project file.
+OWN_KEYS = {
+    "vocab_size": "vocab.size",
+    **{name: f"model.{name}" for name in Model.model_fields if name != "switches"},
+}
+
+
 def model_config(project: Project, vocab_size: int) -> TransformerConfig:
     """The switches that `[model]` describes. Raises ModelError where sizes do not fit together."""
     section = project.model
@@ -30,7 +39,6 @@ def model_config(project: Project, vocab_size: int) -> TransformerConfig:
         "vocab_size": vocab_size,
         "d_model": section.d_model,
         "num_layers": section.num_layers,
-        "num_decoder_layers": section.num_decoder_layers,
         "num_heads": section.num_heads,
         "d_ff": section.d_ff,
         "max_length": section.max_length,
@@ -40,14 +48,34 @@ def model_config(project: Project, vocab_size: int) -> TransformerConfig:
 
 
 def check_model(project: Project) -> list[Problem]:
-    """Problems of `[model]` for the report of the project file."""
-    try:
-        model_config(project, vocab_size=project.vocab.size)
-    except LijuError as error:
-        return [("model", error.message, error.hint)]
-    except TypeError as error:
-        return [("model.switches", str(error), "")]
-    return []
+    """Problems of `[model]` for the report of the project file, each switch by its name."""
+    switches, found = project.model.switches, []
+    known = {field.name: field for field in fields(TransformerConfig)}
+    for name, value in switches.items():
+        key = f"model.switches.{name}"
+        if name in OWN_KEYS:
+            found.append((key, f"has a key of its own: {OWN_KEYS[name]}", f"set {OWN_KEYS[name]}"))
+        elif name not in known:
+            found.append((key, "unknown switch", did_you_mean(name, known) or "see TransformerConfig"))
+        elif not _fits(value, get_type_hints(TransformerConfig)[name]):
+            found.append((key, f"{value!r} does not fit; its usual value is {known[name].default!r}", ""))
+    if not found:
+        try:
+            model_config(project, vocab_size=project.vocab.size)
+        except ModelError as error:
+            found.append(("model", error.message, error.hint))
+    return found
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value of the project file is of a switch's type; the model itself checks its choices.
+
+    >>> from typing import Literal
+    >>> _fits(1, float), _fits(True, int), _fits("rms", Literal["layer", "rms"]), _fits(None, bool | None)
+    (True, False, True, True)
+    """
+    kinds = {type(one) if isinstance(one, str) or one is None else one for one in get_args(kind) or (kind,)}
+    return type(value) in kinds or (float in kinds and type(value) is int)
 
 
 def initialise(project: Project, vocab_size: int, seed: int | None = None) -> Transformer:

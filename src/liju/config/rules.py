@@ -1,0 +1,75 @@
+"""Values that are fine alone and impossible together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from liju.config.sections import OBJECTIVE_OF, TASKS_OF, Project
+
+__all__ = ["Problem", "combinations"]
+
+# A mistake: the dotted key, what is wrong, what to do.
+Problem = tuple[str, str, str]
+
+
+def combinations(project: Project) -> Iterator[tuple[Problem, tuple[str, ...]]]:
+    """Each problem, with the other keys that it is about.
+
+    >>> from liju.config.sections import Model
+    >>> [problem for problem, _ in combinations(Project(model=Model(d_model=10, num_heads=4)))]
+    [('model.num_heads', 'd_model 10 is not a multiple of num_heads 4', 'd_model = 12 would do')]
+    """
+    model, pretrain, finetune = project.model, project.pretrain, project.finetune
+    family = ("model.family",)
+    if model.d_model % model.num_heads and "d_k" not in model.switches:
+        yield (
+            (
+                "model.num_heads",
+                f"d_model {model.d_model} is not a multiple of num_heads {model.num_heads}",
+                f"d_model = {-(-model.d_model // model.num_heads) * model.num_heads} would do",
+            ),
+            ("model.d_model", "model.switches"),
+        )
+    if pretrain.objective and pretrain.objective != OBJECTIVE_OF[model.family]:
+        wanted = next(family for family, name in OBJECTIVE_OF.items() if name == pretrain.objective)
+        yield (
+            (
+                "pretrain.objective",
+                f"{pretrain.objective!r} does not train a family {model.family!r}",
+                f"use {OBJECTIVE_OF[model.family]!r}, or [model] family = {wanted!r}",
+            ),
+            family,
+        )
+    if finetune.task and finetune.task not in TASKS_OF[model.family]:
+        fits = [family for family, tasks in TASKS_OF.items() if finetune.task in tasks]
+        yield (
+            (
+                "finetune.task",
+                f"a family {model.family!r} is not fine-tuned for {finetune.task!r}",
+                f"use {' or '.join(map(repr, TASKS_OF[model.family]))}, "
+                f"or [model] family = {' or '.join(map(repr, fits))}",
+            ),
+            family,
+        )
+    if finetune.task and not finetune.train:
+        yield (
+            ("finetune.train", f"the task {finetune.task!r} needs examples", 'e.g. train = ["examples.tsv"]'),
+            ("finetune.task",),
+        )
+    if not re.fullmatch(r"all|head|top-[1-9]\d*", finetune.trainable):
+        yield ("finetune.trainable", f"unknown value {finetune.trainable!r}", "all, head or top-2"), ()
+    if "retrieval" in project.evaluate.baselines and finetune.task not in ("", "translation"):
+        yield (
+            ("evaluate.baselines", f"'retrieval' is no baseline of {finetune.task!r}", "leave it out"),
+            ("finetune.task",),
+        )
+    if pretrain.micro_batch_tokens < model.max_length:
+        yield (
+            (
+                "pretrain.micro_batch_tokens",
+                f"{pretrain.micro_batch_tokens} is less than one sample of max_length {model.max_length}",
+                f"at least {model.max_length}",
+            ),
+            ("model.max_length",),
+        )
