@@ -211,7 +211,9 @@ _LEFT: dict[str, Path] = {}
 
 
 def tell(page: Path, folder: Path) -> None:
-    """Run a page in `folder`, after the page that it goes on from."""
+    """Run a page in `folder`, after the page that it goes on from; once, however many go on from it."""
+    if page.name in _LEFT:
+        return
     earlier = _AFTER.search(page.read_text(encoding="utf-8"))
     if earlier:
         left = page.parent / earlier[1]
