@@ -89,6 +89,8 @@ def _override(tree: dict[str, Any], overrides: Sequence[str], lines: dict[Keys, 
         key, equals, value = override.partition("=")
         key = key.strip()
         keys = tuple(part.strip() for part in key.split("."))
+        for size in range(1, len(keys)):
+            lines.setdefault(keys[:size], COMMAND_LINE)
         lines[keys] = COMMAND_LINE
         if not equals or not all(keys):
             yield key, "an override is section.key=value", ""
