@@ -27,7 +27,7 @@ def check(*words: str, json: bool = False, seconds: float = 2.0) -> None:
         How long to measure.
     """
     from liju.project import check as look
-    from liju.project.views import shown
+    from liju.project.tell import shown
     from liju.train.live import duration
 
     opened = open_project(words, quiet=True)

@@ -24,7 +24,7 @@ def new(folder: Path, *, family: Literal["encoder", "decoder", "encdec"] = "enco
     family
         encoder classifies, decoder writes, encdec translates.
     """
-    from liju.project.new import new as write
+    from liju.project.template import new as write
 
     for path in write(folder, family):
         print(f"wrote {shown_path(path)}")

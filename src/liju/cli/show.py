@@ -81,7 +81,7 @@ def _of_run(what: str, run: Path) -> None:
 
         print(ScoreTable.from_dict(summary["table"]).text())
     elif what == "samples":
-        from liju.project.views import shown
+        from liju.project.tell import shown
 
         for seen in summary["samples_seen"]:
             print(shown(seen, places=1000))
@@ -96,10 +96,9 @@ def _of_run(what: str, run: Path) -> None:
                 scores = ", ".join(f"{name} {value:.4f}" for name, value in line["evaluation"].items())
                 print(f"step {line['step']:>6}: {scores}")
     else:
-        from liju.project.steps import STEPS
+        from liju.project.tell import TELL
 
-        teller = next(one.tell for one in STEPS if one.name == step)
-        print("\n".join(teller(summary)))
+        print("\n".join(TELL[step](summary)))
 
 
 def _read(path: Path) -> str:

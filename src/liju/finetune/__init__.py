@@ -1,15 +1,43 @@
 """Fine-tune for a task with labelled examples, and load a model that answers."""
 
-from liju.finetune.classification import Classification, Labelled
-from liju.finetune.examples import Example, ExampleSet, read_examples
-from liju.finetune.finetuning import finetune
-from liju.finetune.freeze import freeze
-from liju.finetune.generation import GenerationTask
-from liju.finetune.loaded import TASKS, Loaded, find_bundle, load, pretrained_task
-from liju.finetune.pretrained import FillMask, FillSpan
-from liju.finetune.task import Answer, Task
-from liju.finetune.translation import TranslationTask
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 __all__ = ["TASKS", "Answer", "Classification", "Example", "ExampleSet", "FillMask", "FillSpan"]
 __all__ += ["GenerationTask", "Labelled", "Loaded", "Task", "TranslationTask", "find_bundle", "finetune"]
-__all__ += ["freeze", "load", "pretrained_task", "read_examples"]
+__all__ += ["freeze", "load", "pretrained_task", "read_examples", "steps_of"]
+
+if TYPE_CHECKING:
+    from liju.finetune.bundles import find_bundle, steps_of
+    from liju.finetune.classification import Classification, Labelled
+    from liju.finetune.examples import Example, ExampleSet, read_examples
+    from liju.finetune.finetuning import finetune
+    from liju.finetune.generation import GenerationTask
+    from liju.finetune.loaded import TASKS, Loaded, load, pretrained_task
+    from liju.finetune.pretrained import FillMask, FillSpan
+    from liju.finetune.task import Answer, Task
+    from liju.finetune.trainable import freeze
+    from liju.finetune.translation import TranslationTask
+
+# Where each public name lives. It is imported at first use, so that finding a bundle needs no torch.
+_HOME = {
+    **dict.fromkeys(("find_bundle", "steps_of"), "bundles"),
+    **dict.fromkeys(("Classification", "Labelled"), "classification"),
+    **dict.fromkeys(("Example", "ExampleSet", "read_examples"), "examples"),
+    **dict.fromkeys(("TASKS", "Loaded", "load", "pretrained_task"), "loaded"),
+    **dict.fromkeys(("FillMask", "FillSpan"), "pretrained"),
+    **dict.fromkeys(("Answer", "Task"), "task"),
+    "GenerationTask": "generation",
+    "TranslationTask": "translation",
+    "finetune": "finetuning",
+    "freeze": "trainable",
+}
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"module 'liju.finetune' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"liju.finetune.{_HOME[name]}"), name)

@@ -29,13 +29,16 @@ def fit_pair(first: list[int], second: list[int], room: int) -> tuple[list[int],
     >>> fit_pair([1, 2, 3, 4, 5, 6], [], room=4)
     ([1, 4, 5, 6], [])
     """
-    while (over := len(first) + len(second) - room) > 0:
-        longer = first if len(first) >= len(second) else second
-        size = max(1, len(longer) - over, -(-room // 2) if second else 0)
-        head = max(1, size // 4)
-        cut = longer[:head] + longer[len(longer) - (size - head) :]
-        first, second = (cut, second) if longer is first else (first, cut)
-    return first, second
+    keep_second = min(len(second), max(room - len(first), room // 2))
+    keep_first = min(len(first), room - keep_second)
+    return _ends(first, keep_first), _ends(second, keep_second)
+
+
+def _ends(ids: list[int], size: int) -> list[int]:
+    if size >= len(ids):
+        return ids
+    head = -(-size // 4)
+    return ids[:head] + ids[len(ids) - (size - head) :]
 
 
 class Labelled:

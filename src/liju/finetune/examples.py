@@ -74,7 +74,9 @@ def read_examples(
 
     Exact duplicates are dropped before the split. Without a test set, examples are held out by the hash of
     their input, so that equal inputs always fall on one side. An input that stands in both sets stays in the
-    test set alone. `needed` fields must be there and not empty, or the row is an error with file and line.
+    test set alone. `needed` fields must be there and not empty, and a held-out label must be one to train on,
+    or the row is counted and reported with file and line (with errors="stop": DataError).
+    `settings.limit` keeps an example of every label.
     """
     found = ExampleSet([], [])
     train = _read(settings.train, settings.fields, needed, optional, base, errors, found)
@@ -89,6 +91,8 @@ def read_examples(
         bound = int(settings.test_share * 2**64)
         test = [example for example in unique if key_of("held out", example.input) < bound]
         train = [example for example in unique if key_of("held out", example.input) >= bound]
+    if "label" in needed and train:
+        test = _known({example["label"] for example in train}, test, errors, found)
     if not train or not test:
         empty = "train" if not train else "test"
         raise DataError(
@@ -96,7 +100,9 @@ def read_examples(
             hint="; ".join(found.problems[:3]) or "name files with examples",
         )
     if settings.limit and len(train) > settings.limit:
-        chosen = random_of("limit", seed, len(train)).permutation(len(train))[: settings.limit]
+        drawn = random_of("limit", seed, len(train)).permutation(len(train)).tolist()
+        first = set({train[i].values.get("label"): i for i in reversed(drawn)}.values())
+        chosen = sorted(drawn, key=lambda i: i not in first)[: settings.limit]
         found.dropped["over finetune.limit"] += len(train) - settings.limit
         train = [train[i] for i in sorted(chosen)]
     found.train, found.test = train, test
@@ -151,6 +157,23 @@ def _unique(examples: list[Example], found: ExampleSet) -> list[Example]:
     both = sum(example.input in contradicting for example in examples)
     found.dropped["same text with different labels"] += both
     found.dropped["duplicate"] += len(examples) - len(kept) - both
+    return kept
+
+
+def _known(labels: set[str], test: list[Example], errors: str, found: ExampleSet) -> list[Example]:
+    """The held-out examples whose label can be learned."""
+    kept = []
+    for example in test:
+        label = example["label"]
+        if label in labels:
+            kept.append(example)
+            continue
+        problem = f"{example.place}: label {label!r} is held out and not among those to train on"
+        hint = did_you_mean(label, labels) or f"known: {', '.join(sorted(labels)[:20])}"
+        if errors == "stop":
+            raise DataError(problem, hint=hint)
+        found.dropped["label not trained on"] += 1
+        found.problems.append(f"{problem} ({hint})")
     return kept
 
 

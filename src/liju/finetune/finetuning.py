@@ -8,8 +8,8 @@ from pathlib import Path
 
 from liju.config import Finetune
 from liju.finetune.examples import Example
-from liju.finetune.freeze import freeze, set_dropout
 from liju.finetune.task import Task
+from liju.finetune.trainable import freeze, set_dropout
 from liju.model import Transformer
 from liju.samples import Steps, key_of
 from liju.train import Live, TrainResult, TrainSettings, train

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from liju.config import Evaluate
 from liju.errors import BundleError, RequestError
+from liju.finetune.bundles import find_bundle
 from liju.finetune.classification import Classification
 from liju.finetune.generation import GenerationTask
 from liju.finetune.pretrained import FillMask, FillSpan
@@ -23,7 +23,7 @@ from liju.hub import Bundle, load_bundle
 from liju.samples import Sample, assemble
 from liju.vocab import Tokenizer
 
-__all__ = ["TASKS", "Loaded", "find_bundle", "load", "options_of", "pretrained_task"]
+__all__ = ["TASKS", "Loaded", "load", "options_of", "pretrained_task"]
 
 TASKS = {
     "classification": Classification,
@@ -53,25 +53,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
 def pretrained_task(family: str, max_length: int) -> FillMask | FillSpan | GenerationTask:
     """What a model of this family can do before fine-tuning."""
     return {"encoder": FillMask, "decoder": GenerationTask, "encdec": FillSpan}[family](max_length)
-
-
-def find_bundle(path: str | Path) -> Path:
-    """The bundle that a path means: itself, or a run's newest (fine-tuned if there is one)."""
-    path = Path(path)
-    if (path / "config.json").exists():
-        return path
-    try:
-        steps = json.loads((path / "run.json").read_text(encoding="utf-8"))["steps"]
-    except FileNotFoundError:
-        raise BundleError(
-            f"{path}: neither a model folder nor a run directory", hint="liju run liju.toml makes one"
-        ) from None
-    except (json.JSONDecodeError, KeyError, OSError) as error:
-        raise BundleError(f"{path / 'run.json'}: cannot be read: {error}") from None
-    for step in ("finetune", "pretrain"):
-        if step in steps and (path / steps[step] / "bundle" / "config.json").exists():
-            return path / steps[step] / "bundle"
-    raise BundleError(f"{path}: no trained model in this run yet", hint="liju run liju.toml")
 
 
 def load(path: str | Path, device: str = "auto") -> Loaded:

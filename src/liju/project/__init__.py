@@ -1,63 +1,47 @@
-"""A project file and its run directory: every step that is not up to date, in order."""
+"""A project file and its run directory: every step that is not up to date, in order.
+
+way        open a project file and do its steps
+directory  the run directory: a folder a step, named by what it depends on
+steps      the steps, each a function from a run and a new folder to a summary
+keys       what a step's output depends on
+parts      from sections of the file to model, objective and task
+leaks      no evaluation example in the training text (law 8)
+laws       the laws, checked on the very model that was trained
+compare    the fine-tuned model beside simpler systems
+views      samples as the model sees them
+story      report.html
+checking   what a project file will do, before it is done
+template   a project file that runs as it is
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from liju import config
-from liju.errors import ConfigError
-from liju.project.check import Check, check
-from liju.project.new import new
-from liju.project.parts import check_model
-from liju.project.run import Done, Run, Stopped, wanted
-from liju.project.steps import STEPS
-from liju.project.story import write_story
+__all__ = ["STEPS", "Check", "Done", "Run", "Stopped", "check", "do", "new", "open_run", "run", "write_story"]
 
-__all__ = ["STEPS", "Check", "Done", "Run", "Stopped", "check", "new", "open_run", "run", "write_story"]
+if TYPE_CHECKING:
+    from liju.project.checking import Check, check
+    from liju.project.directory import Done, Run, Stopped
+    from liju.project.steps import STEPS
+    from liju.project.story import write_story
+    from liju.project.template import new
+    from liju.project.way import do, open_run, run
 
-
-def open_run(
-    path: str | Path = "liju.toml",
-    overrides: Sequence[str] = (),
-    *,
-    resume: bool = False,
-    tell: Callable[[str], None] = lambda line: None,
-    live: Callable[[str], Any] | None = None,
-) -> Run:
-    """A project file, checked whole, and its run directory. Nothing is computed yet.
-
-    Raises ConfigError with every mistake in the file.
-    """
-    path = Path(path)
-    path = path / "liju.toml" if path.is_dir() else path
-    project = config.read(path, overrides, checks=[check_model])
-    return Run(project, path.parent, STEPS, resume, tell, live)
+# Where each public name lives. It is imported at first use: `liju new` and `liju show` need no torch.
+_HOME = {
+    **dict.fromkeys(("Check", "check"), "checking"),
+    **dict.fromkeys(("Done", "Run", "Stopped"), "directory"),
+    **dict.fromkeys(("do", "open_run", "run"), "way"),
+    "STEPS": "steps",
+    "new": "template",
+    "write_story": "story",
+}
 
 
-def run(path: str | Path = "liju.toml", *overrides: str, resume: bool = False) -> Path:
-    """Do every step of a project file that is not up to date; gives the run directory.
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"module 'liju.project' has no attribute {name!r}")
+    from importlib import import_module
 
-    >>> import tempfile
-    >>> folder = tempfile.mkdtemp()
-    >>> _ = new(folder, "decoder")
-    >>> where = run(folder, "pretrain.steps=2", "finetune.epochs=1", "evaluate.baselines=[]")
-    >>> sorted(path.name.split("-")[0] for path in where.iterdir() if path.is_dir())
-    ['evaluate', 'finetune', 'pretrain', 'samples', 'text', 'vocab']
-    """
-    opened = open_run(path, overrides, resume=resume)
-    do(opened)
-    return opened.folder
-
-
-def do(opened: Run, until: str = "") -> None:
-    """The steps up to `until`, or all that the file asks for, and the report."""
-    names = [step.name for step in wanted(opened)]
-    if until and until not in names:
-        raise ConfigError("[finetune] task is empty", hint="classification, translation or generation")
-    for name in names:
-        opened.ensure(name)
-        if name == until:
-            break
-    write_story(opened)
+    return getattr(import_module(f"liju.project.{_HOME[name]}"), name)

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from liju.evaluate import METRICS, ScoreTable
 from liju.finetune import Answer, Example, Task, finetune
 from liju.ngram import KneserNey, NgramClassifier, TranslationMemory
+from liju.project.directory import Stopped, write_json
 from liju.project.leaks import examples_of
 from liju.project.parts import TASK_TYPES, initialise, trained
-from liju.project.run import Stopped, write_json
 
 if TYPE_CHECKING:
-    from liju.project.run import Run
+    from liju.project.directory import Run
 
-__all__ = ["evaluate_step", "evaluate_tell"]
+__all__ = ["evaluate_step"]
 
 MAIN = "fine-tuned"
 
@@ -62,10 +62,6 @@ def evaluate_step(run: Run, folder: Path) -> dict[str, Any]:
     }
 
 
-def evaluate_tell(summary: dict[str, Any]) -> list[str]:
-    return ScoreTable.from_dict(summary["table"]).text().splitlines()
-
-
 def _metrics(task: Task) -> tuple[str, ...]:
     return {
         "classification": ("accuracy", "macro_f1"),
@@ -106,7 +102,7 @@ def _answers(
             seed=project.seed + seed,
             device=project.device,
             precision=project.pretrain.precision,
-            resume=(folder / name / "checkpoints").exists(),
+            resume=(folder / name).exists(),  # _make_room saw to it that this was asked for
             live=run.live(name) if run.live else None,
         )
         if result.stopped:

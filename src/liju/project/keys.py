@@ -22,13 +22,13 @@ def key(*parts: object) -> str:
 
 
 @cache
-def code_version(*folders: str) -> str:
-    """A fingerprint of the source of some of liju's folders: an upgrade that changes how a step works makes
-    the step run again, and one that does not, does not."""
+def code_version(*places: str) -> str:
+    """A fingerprint of the source of some of liju's folders and files: an upgrade that changes how a step
+    works makes the step run again, and one that does not, does not."""
     root = Path(liju.__file__).parent
     digest = hashlib.sha256()
-    for folder in folders:
-        for path in sorted((root / folder).rglob("*.py")):
+    for place in places:
+        for path in [root / place] if place.endswith(".py") else sorted((root / place).rglob("*.py")):
             digest.update(path.relative_to(root).as_posix().encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from liju.finetune import ExampleSet, read_examples
 from liju.project.parts import TASK_TYPES
-from liju.text import documents, fingerprint, normalise
+from liju.text import documents, normalise
 
 if TYPE_CHECKING:
-    from liju.project.run import Run
+    from liju.project.directory import Run
 
 __all__ = ["Kept", "evaluation_texts", "examples_of"]
 
@@ -20,7 +20,7 @@ def examples_of(run: Run) -> ExampleSet:
     if "examples" not in run.cache:
         section = run.project.finetune
         task = TASK_TYPES[section.task]
-        run.cache["examples"] = read_examples(
+        found = read_examples(
             section,
             task.needed,
             base=run.base,
@@ -28,11 +28,13 @@ def examples_of(run: Run) -> ExampleSet:
             errors=run.project.text.errors,
             optional=task.optional,
         )
+        task.of(found.train, run.project.model.max_length)  # refuses now what it cannot learn from
+        run.cache["examples"] = found
     return run.cache["examples"]
 
 
 def evaluation_texts(run: Run) -> frozenset[str]:
-    """Fingerprints of every text of the held-out examples, cleaned as the training text is."""
+    """Every text of the held-out examples, cleaned as the training text is, its case and spaces folded."""
     if not run.project.finetune.task:
         return frozenset()
     if "evaluation" not in run.cache:
@@ -44,13 +46,26 @@ def evaluation_texts(run: Run) -> frozenset[str]:
             if name != "label"
         )
         run.cache["evaluation"] = frozenset(
-            fingerprint(normalise(text, settings.normalise, settings.repair)[0]) for text in texts
+            folded(normalise(text, settings.normalise, settings.repair)[0]) for text in texts
         )
     return run.cache["evaluation"]
 
 
+def folded(text: str) -> str:
+    """What makes two texts the same here, as for `liju.text`: their words.
+
+    >>> folded("The  cat\\nsat")
+    'the cat sat'
+    """
+    return " ".join(text.casefold().split())
+
+
 class Kept:
-    """The training texts without those that are evaluation examples; counts what it leaves out."""
+    """The training texts without the evaluation examples; counts what it leaves out.
+
+    A document that is an example goes, and so does a line of a document that is one: a file of reviews may
+    be read as one document.
+    """
 
     def __init__(self, run: Run):
         self.folder = run.ensure("text").folder / "documents"
@@ -60,7 +75,16 @@ class Kept:
     def __iter__(self) -> Iterator[str]:
         self.left_out = 0
         for document in documents(self.folder, "train"):
-            if self.held_out and fingerprint(document.text) in self.held_out:
-                self.left_out += 1
-            else:
-                yield document.text
+            text = self._without(document.text) if self.held_out else document.text
+            if text.strip():
+                yield text
+
+    def _without(self, text: str) -> str:
+        lines = text.split("\n")
+        kept = [line for line in lines if folded(line) not in self.held_out] if len(lines) > 1 else lines
+        self.left_out += len(lines) - len(kept)
+        text = "\n".join(kept) if len(kept) < len(lines) else text
+        if folded(text) in self.held_out:
+            self.left_out += 1
+            return ""
+        return text

@@ -14,15 +14,16 @@ from liju.evaluate import bits_per_byte
 from liju.finetune import finetune, pretrained_task
 from liju.hub import save_bundle
 from liju.objective import held_out
-from liju.project.compare import evaluate_step, evaluate_tell
+from liju.project.compare import evaluate_step
+from liju.project.directory import Run, Step, Stopped
 from liju.project.keys import files_fingerprint, key
 from liju.project.laws import check_laws
 from liju.project.leaks import Kept, evaluation_texts, examples_of
 from liju.project.parts import TASK_TYPES, initialise, objective_of, trained
-from liju.project.run import Run, Step, Stopped
+from liju.project.tell import TELL
 from liju.project.views import look, written
 from liju.samples import TokenShards, write_shards
-from liju.text import Problem, clean, documents, resolve
+from liju.text import clean, documents, resolve
 from liju.train import Run as Training
 from liju.train import TrainResult, TrainSettings, train
 from liju.vocab import Tokenizer
@@ -50,22 +51,6 @@ def text_step(run: Run, folder: Path) -> dict[str, Any]:
         raise ConfigError("[text] sources is empty", hint="name a file, a folder or package:NAME/inside")
     report = clean(run.project.text, folder / "documents", seed=run.project.seed, base=run.base)
     return json.loads(report.to_json())
-
-
-def text_tell(summary: dict[str, Any]) -> list[str]:
-    megabytes, size = summary["bytes"] / 1e6, sum(summary["characters"].values())
-    lines = [f"{summary['files']:,} files, {megabytes:.1f} MB: {summary['read']:,} documents read"]
-    lines.append(f"{summary['kept']:,} kept, {size:,} characters")
-    for what in ("dropped", "changed", "files_skipped"):
-        if summary[what]:
-            counts = sorted(summary[what].items(), key=lambda item: -item[1])
-            lines.append(f"{what.replace('_', ' ')}: " + ", ".join(f"{n:,} {why}" for why, n in counts))
-    lines.append(f"{summary['train']:,} to train on, {summary['held_out']:,} held out")
-    if summary["problem_count"]:
-        lines.append(f"{summary['problem_count']:,} problems, e.g.")
-        for problem in summary["problems"][:3]:
-            lines.append("  " + str(Problem(**problem)))
-    return lines
 
 
 # --- vocab
@@ -98,16 +83,6 @@ def vocab_step(run: Run, folder: Path) -> dict[str, Any]:
     }
 
 
-def vocab_tell(summary: dict[str, Any]) -> list[str]:
-    lines = [
-        f"{summary['size']:,} tokens ({summary['kind']}), "
-        f"{summary['characters_per_token']:.2f} characters a token"
-    ]
-    if summary["size"] < summary["asked"]:
-        lines.append(f"{summary['asked']:,} were asked for; the text has no more")
-    return [*lines, *("│".join(pieces) for pieces in summary["cut"][:2])]
-
-
 def tokenizer_of(run: Run) -> Tokenizer:
     """The run's vocabulary."""
     return Tokenizer.load(run.ensure("vocab").folder / "tokenizer")
@@ -136,23 +111,17 @@ def _counts(shards: TokenShards) -> dict[str, int]:
     return {"documents": len(shards), "tokens": len(shards.tokens), "bytes": shards.bytes}
 
 
-def samples_tell(summary: dict[str, Any]) -> list[str]:
-    lines = [
-        f"{name}: {summary[split]['tokens']:,} tokens of {summary[split]['documents']:,} documents"
-        for split, name in (("train", "to train on"), ("held_out", "held out"))
-        if split in summary
-    ]
-    if summary["left_out"]:
-        lines.append(f"{summary['left_out']:,} documents left out: they are evaluation examples (law 8)")
-    return lines
-
-
 # --- pretrain
+
+
+# These change what a training takes and tells, not what it learns (laws 2 and 3): it is gone on with.
+FREE = {"micro_batch_tokens", "save_every"}
 
 
 def pretrain_section(run: Run) -> Any:
     project = run.project
-    return project.model.model_dump_json(), project.pretrain.model_dump_json(), project.seed, project.device
+    section = project.pretrain.model_dump_json(exclude=FREE)
+    return project.model.model_dump_json(), section, project.seed, project.device
 
 
 def pretrain_step(run: Run, folder: Path) -> dict[str, Any]:
@@ -187,7 +156,7 @@ def pretrain_step(run: Run, folder: Path) -> dict[str, Any]:
         tokenizer,
         task,
         provenance(run, "pretrain"),
-        report={"laws": check_laws(model, objective)},
+        report={"laws": judged(run, model, objective)},
         overwrite=True,  # of a step that was killed right after
     )
     return {
@@ -196,17 +165,6 @@ def pretrain_step(run: Run, folder: Path) -> dict[str, Any]:
         "objective": objective.name,
         "samples_seen": look(objective, tokenizer),
     }
-
-
-def pretrain_tell(summary: dict[str, Any]) -> list[str]:
-    lines = [f"{summary['parameters']:,} parameters, {summary['objective']}, {summary['steps']:,} steps"]
-    if summary.get("held_out"):
-        shown = ("loss", "words_accuracy", "next_sentence_accuracy", "bits_per_byte")
-        found = [f"{name} {summary['held_out'][name]:.3f}" for name in shown if name in summary["held_out"]]
-        lines.append("held-out: " + ", ".join(found).replace("_", " "))
-    if summary.get("tokens_per_second"):
-        lines.append(f"{summary['tokens_per_second']:,.0f} tokens a second ({summary['precision']})")
-    return lines
 
 
 # --- finetune
@@ -248,26 +206,13 @@ def finetune_step(run: Run, folder: Path) -> dict[str, Any]:
         tokenizer,
         task.describe(),
         provenance(run, "finetune"),
-        report={"laws": check_laws(model, objective)},
+        report={"laws": judged(run, model, objective)},
         overwrite=True,  # of a step that was killed right after
     )
     summary = {**told(folder, result), "task": project.finetune.task, "examples": examples.report()}
     if getattr(task, "too_long", None):
         summary["too_long"] = len(task.too_long)  # type: ignore[attr-defined]
     return summary
-
-
-def finetune_tell(summary: dict[str, Any]) -> list[str]:
-    report = summary["examples"]
-    lines = [
-        f"{report['train']:,} examples to train on, {report['test']:,} held out, {summary['steps']:,} steps"
-    ]
-    dropped = [f"{count:,} {reason}" for reason, count in report["dropped"].items() if count]
-    if dropped:
-        lines.append(f"left out: {', '.join(dropped)}")
-    if summary.get("too_long"):
-        lines.append(f"{summary['too_long']:,} pairs longer than model.max_length were not trained on")
-    return lines
 
 
 def finished(result: TrainResult, name: str) -> None:
@@ -277,6 +222,15 @@ def finished(result: TrainResult, name: str) -> None:
             f"{name} stopped after step {result.step:,}; everything so far is saved",
             hint="the same command with --resume goes on from there",
         )
+
+
+def judged(run: Run, model: Any, objective: Any) -> dict[str, Any]:
+    """The laws, checked on this model; one that is broken is told."""
+    laws = check_laws(model, objective)
+    for number, law in laws.items():
+        if not law["holds"]:
+            run.tell(f"  law {number} is broken: {law['difference']:.1e}, bound {law['bound']:.0e}")
+    return laws
 
 
 def told(folder: Path, result: TrainResult) -> dict[str, Any]:
@@ -318,20 +272,28 @@ def _short(values: dict[str, str]) -> str:
     return json.dumps({k: v[:40] for k, v in values.items()}, ensure_ascii=False)
 
 
-LOOP = ("samples", "objective", "model", "train")
+LOOP = ("samples", "objective", "model", "train", "project/parts.py")
+LEAKS = "project/leaks.py"
 
 STEPS = [
-    Step("text", (), ("text",), text_section, text_step, text_tell),
-    Step("vocab", ("text",), ("vocab",), vocab_section, vocab_step, vocab_tell),
-    Step("samples", ("text", "vocab"), ("samples", "vocab"), samples_section, samples_step, samples_tell),
-    Step("pretrain", ("samples", "vocab"), LOOP, pretrain_section, pretrain_step, pretrain_tell),
-    Step("finetune", ("pretrain",), (*LOOP, "finetune"), finetune_section, finetune_step, finetune_tell),
+    Step("text", (), ("text",), text_section, text_step, TELL["text"]),
+    Step("vocab", ("text",), ("vocab", LEAKS), vocab_section, vocab_step, TELL["vocab"]),
+    Step(
+        "samples",
+        ("text", "vocab"),
+        ("samples", "vocab", LEAKS),
+        samples_section,
+        samples_step,
+        TELL["samples"],
+    ),
+    Step("pretrain", ("samples", "vocab"), LOOP, pretrain_section, pretrain_step, TELL["pretrain"]),
+    Step("finetune", ("pretrain",), (*LOOP, "finetune"), finetune_section, finetune_step, TELL["finetune"]),
     Step(
         "evaluate",
         ("finetune",),
-        ("evaluate", "ngram", "generate"),
+        ("evaluate", "ngram", "generate", "project/compare.py"),
         lambda run: run.project.evaluate.model_dump_json(),
         evaluate_step,
-        evaluate_tell,
+        TELL["evaluate"],
     ),
 ]

@@ -23,7 +23,7 @@ from liju.evaluate import (
     confusion,
     write_report,
 )
-from liju.project.run import Run
+from liju.project.directory import Run
 
 __all__ = ["write_story"]
 

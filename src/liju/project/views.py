@@ -13,7 +13,7 @@ from liju.objective import Objective
 from liju.samples import Goal, Sample, assemble
 from liju.vocab import Tokenizer
 
-__all__ = ["look", "shown", "written"]
+__all__ = ["look", "written"]
 
 # One token as seen: text, kind ("", "special", "mask", "changed"), what is to be told there, token type.
 Seen = list[dict[str, Any]]
@@ -63,22 +63,6 @@ def _pieces(sample: Sample, side: str, tokenizer: Tokenizer, predicts: bool) -> 
         told = "" if target is None else tokenizer.tokens([target])[0]
         pieces.append({"text": text, "kind": kind, "target": told, "type": int(types[place])})
     return pieces
-
-
-def shown(seen: Mapping[str, Any], places: int = 24) -> str:
-    """A sample as one line: what is to be told stands after an arrow.
-
-    >>> print(shown({"caption": "sample 0", "pieces": [
-    ...     {"text": "[CLS]", "kind": "special", "target": "", "type": 0},
-    ...     {"text": "[MASK]", "kind": "mask", "target": "cat", "type": 1}]}))
-    sample 0 │ [CLS] [MASK]→cat
-    """
-    parts = []
-    for piece in seen["pieces"][:places]:
-        arrow = f"→{piece['target']}" if piece["target"] else ""
-        parts.append(f"{piece['text']}{arrow}")
-    more = " …" if len(seen["pieces"]) > places else ""
-    return f"{seen['caption']} │ {' '.join(parts)}{more}"
 
 
 @torch.inference_mode()

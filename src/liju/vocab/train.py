@@ -13,18 +13,20 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from tokenizers import Tokenizer as Backend
 
-from liju import config
 from liju.errors import TokenizerError
 from liju.vocab.formats import read
 from liju.vocab.special import roles_in, sentinels, specials
 from liju.vocab.tokenizer import Tokenizer
 from liju.vocab.unigram import unigram
 from liju.vocab.words import COUNTING, CUT, BoundedCounter
+
+if TYPE_CHECKING:  # this folder needs no pydantic
+    from liju import config
 
 __all__ = ["Report", "sample", "train"]
 
@@ -61,7 +63,8 @@ def train(texts: Iterable[str], settings: config.Vocab, family: str) -> Tokenize
     room beside the special tokens, or where the file at `path` has not the special tokens or the size
     that were asked for.
 
-    >>> tokenizer = train(["the cat sat on the mat"] * 3, config.Vocab(size=300), "decoder")
+    >>> from liju.config import Vocab
+    >>> tokenizer = train(["the cat sat on the mat"] * 3, Vocab(size=300), "decoder")
     >>> tokenizer.pad, tokenizer.bos, tokenizer.eos, tokenizer.report.size < 300
     (0, 1, 2, True)
     >>> tokenizer.report.warnings

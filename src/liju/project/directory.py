@@ -27,10 +27,11 @@ from pathlib import Path
 from typing import Any
 
 from liju.config import Project, documented
-from liju.errors import CheckpointError, LijuError
+from liju.errors import CheckpointError, DataError, LijuError
+from liju.finetune import steps_of
 from liju.project.keys import code_version, key
 
-__all__ = ["Done", "Run", "Step", "Stopped", "wanted", "write_json"]
+__all__ = ["Done", "Run", "Step", "Stopped", "wanted", "write_json", "write_text"]
 
 Tell = Callable[[str], None]
 
@@ -71,6 +72,7 @@ class Run:
     tell: Tell = print
     live: Callable[[str], Any] | None = None  # a live view for a named training
     done: dict[str, Done] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
     cache: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -81,10 +83,12 @@ class Run:
         return next(step for step in self.steps if step.name == name)
 
     def key(self, name: str) -> str:
-        """What the step's output depends on."""
-        step = self.step(name)
-        inputs = [self.key(needed) for needed in step.needs]
-        return key(name, code_version(*step.code), step.section(self), *inputs)
+        """What the step's output depends on; looked at once, so that a run is of one state of the files."""
+        if name not in self.keys:
+            step = self.step(name)
+            inputs = [self.key(needed) for needed in step.needs]
+            self.keys[name] = key(name, code_version(*step.code), step.section(self), *inputs)
+        return self.keys[name]
 
     def up_to_date(self, name: str) -> bool:
         return (self.folder / f"{name}-{self.key(name)}" / "done.json").exists()
@@ -100,7 +104,7 @@ class Run:
         folder = self.folder / f"{name}-{found}"
         record = folder / "done.json"
         if record.exists():
-            summary = json.loads(record.read_text(encoding="utf-8"))["summary"]
+            summary = _summary(record)
             self.tell(f"[bold]{name}[/]  up to date ({folder.name})")
         else:
             self._make_room(name, folder)
@@ -129,10 +133,20 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
 
     def _remember(self, name: str, folder: str) -> None:
-        path = self.folder / "run.json"
-        known = json.loads(path.read_text(encoding="utf-8"))["steps"] if path.exists() else {}
-        write_json(path, {"name": self.project.name, "steps": {**known, name: folder}})
-        (self.folder / "liju.toml").write_text(documented(self.project) + "\n", encoding="utf-8")
+        known = steps_of(self.folder) if (self.folder / "run.json").exists() else {}
+        if known.get(name) != folder:
+            steps = {**known, name: folder}
+            write_json(self.folder / "run.json", {"name": self.project.name, "steps": steps})
+        write_text(self.folder / "liju.toml", documented(self.project) + "\n")
+
+
+def _summary(record: Path) -> dict[str, Any]:
+    try:
+        return json.loads(record.read_text(encoding="utf-8"))["summary"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{record}: cannot be read: {error}", hint=f"remove {record.parent} to do this step again"
+        ) from None
 
 
 def wanted(run: Run) -> list[Step]:
@@ -142,7 +156,16 @@ def wanted(run: Run) -> list[Step]:
 
 
 def write_json(path: Path, value: Any) -> None:
+    """As `write_text`, as JSON."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
     """Written to a temporary name and renamed: a reader never sees half of it."""
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

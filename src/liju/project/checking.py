@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from liju.config import documented
 from liju.plan import Plan, plan, probe
+from liju.project.directory import Run, wanted
 from liju.project.leaks import Kept
 from liju.project.parts import initialise, model_config, objective_of
-from liju.project.run import Run, wanted
 from liju.project.steps import tokenizer_of
 from liju.project.views import look
 from liju.samples import Steps, TokenShards, micro_batches, write_shards
@@ -99,6 +99,8 @@ def check(run: Run, seconds: float = 2.0) -> Check:
             precision="bfloat16" if chosen.precision == "bfloat16" else "float32",
             tokens_per_second=speed.tokens_per_second,
         )
+        # The plan knows the switches; further heads, next sentence's, are on the model.
+        figures = replace(figures, parameters=sum(p.numel() for p in model.parameters()))
         scale = tokens / max(1, len(shards.tokens))
         return Check(
             documented(project),

@@ -1,0 +1,102 @@
+"""The summary of each step as lines of the story. Nothing here needs torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from liju.evaluate import ScoreTable
+from liju.text import Problem
+
+__all__ = ["TELL", "shown"]
+
+
+def text_tell(summary: dict[str, Any]) -> list[str]:
+    megabytes, size = summary["bytes"] / 1e6, sum(summary["characters"].values())
+    lines = [f"{summary['files']:,} files, {megabytes:.1f} MB: {summary['read']:,} documents read"]
+    lines.append(f"{summary['kept']:,} kept, {size:,} characters")
+    for what in ("dropped", "changed", "files_skipped"):
+        if summary[what]:
+            counts = sorted(summary[what].items(), key=lambda item: -item[1])
+            lines.append(f"{what.replace('_', ' ')}: " + ", ".join(f"{n:,} {why}" for why, n in counts))
+    lines.append(f"{summary['train']:,} to train on, {summary['held_out']:,} held out")
+    if summary["problem_count"]:
+        lines.append(f"{summary['problem_count']:,} problems, e.g.")
+        for problem in summary["problems"][:3]:
+            lines.append("  " + str(Problem(**problem)))
+    return lines
+
+
+def vocab_tell(summary: dict[str, Any]) -> list[str]:
+    lines = [
+        f"{summary['size']:,} tokens ({summary['kind']}), "
+        f"{summary['characters_per_token']:.2f} characters a token"
+    ]
+    if summary["size"] < summary["asked"]:
+        lines.append(f"{summary['asked']:,} were asked for; the text has no more")
+    return [*lines, *("│".join(pieces) for pieces in summary["cut"][:2])]
+
+
+def samples_tell(summary: dict[str, Any]) -> list[str]:
+    lines = [
+        f"{name}: {summary[split]['tokens']:,} tokens of {summary[split]['documents']:,} documents"
+        for split, name in (("train", "to train on"), ("held_out", "held out"))
+        if split in summary
+    ]
+    if summary["left_out"]:
+        lines.append(f"{summary['left_out']:,} documents left out: they are evaluation examples (law 8)")
+    return lines
+
+
+def pretrain_tell(summary: dict[str, Any]) -> list[str]:
+    lines = [f"{summary['parameters']:,} parameters, {summary['objective']}, {summary['steps']:,} steps"]
+    if summary.get("held_out"):
+        shown = ("loss", "words_accuracy", "next_sentence_accuracy", "bits_per_byte")
+        found = [f"{name} {summary['held_out'][name]:.3f}" for name in shown if name in summary["held_out"]]
+        lines.append("held-out: " + ", ".join(found).replace("_", " "))
+    if summary.get("tokens_per_second"):
+        lines.append(f"{summary['tokens_per_second']:,.0f} tokens a second ({summary['precision']})")
+    return lines
+
+
+def finetune_tell(summary: dict[str, Any]) -> list[str]:
+    report = summary["examples"]
+    lines = [
+        f"{report['train']:,} examples to train on, {report['test']:,} held out, {summary['steps']:,} steps"
+    ]
+    dropped = [f"{count:,} {reason}" for reason, count in report["dropped"].items() if count]
+    if dropped:
+        lines.append(f"left out: {', '.join(dropped)}")
+    if summary.get("too_long"):
+        lines.append(f"{summary['too_long']:,} pairs longer than model.max_length were not trained on")
+    return lines
+
+
+def evaluate_tell(summary: dict[str, Any]) -> list[str]:
+    return ScoreTable.from_dict(summary["table"]).text().splitlines()
+
+
+TELL: dict[str, Callable[[dict[str, Any]], list[str]]] = {
+    "text": text_tell,
+    "vocab": vocab_tell,
+    "samples": samples_tell,
+    "pretrain": pretrain_tell,
+    "finetune": finetune_tell,
+    "evaluate": evaluate_tell,
+}
+
+
+def shown(seen: Mapping[str, Any], places: int = 24) -> str:
+    """A sample as one line: what is to be told stands after an arrow.
+
+    >>> print(shown({"caption": "sample 0", "pieces": [
+    ...     {"text": "[CLS]", "kind": "special", "target": "", "type": 0},
+    ...     {"text": "[MASK]", "kind": "mask", "target": "cat", "type": 1}]}))
+    sample 0 │ [CLS] [MASK]→cat
+    """
+    parts = []
+    for piece in seen["pieces"][:places]:
+        arrow = f"→{piece['target']}" if piece["target"] else ""
+        parts.append(f"{piece['text']}{arrow}")
+    more = " …" if len(seen["pieces"]) > places else ""
+    return f"{seen['caption']} │ {' '.join(parts)}{more}"
