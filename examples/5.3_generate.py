@@ -22,14 +22,13 @@ with tempfile.TemporaryDirectory() as name:
     sizes = {"vocab_size": tokenizer.size, "d_model": 48, "num_heads": 4, "num_layers": 2}
     model = Transformer(TransformerConfig.default("decoder", **sizes))
     print(f"loss {train(model, objective, settings, Path(name) / 'run').loss:.3f}")
-
 prompts = [[tokenizer.bos, *tokenizer.encode(text)] for text in ("The cat", "The dog sat", "春眠")]
 common = {"eos": tokenizer.eos, "max_new_tokens": 24}
 for way in ({}, {"temperature": 1.0, "top_p": 0.9, "seed": 7}, {"beam": 3}):
     answers = generate(model, prompts, **common, **way)
     print(way or "greedy", [tokenizer.decode(answer) for answer in answers])
-    alone = {**way, "seed": way.get("seed", 0) + 2}  # row i draws with seed + i
-    assert answers[2] == generate(model, prompts[2:], **common, **alone)[0]  # law 5
+    way["seed"] = way.get("seed", 0) + 2  # row i draws with seed + i
+    assert answers[2] == generate(model, prompts[2:], **common, **way)[0]  # together = alone (law 5)
 
 # The same greedy answer, by the whole forward pass at every word (law 4).
 ids = list(prompts[0])
