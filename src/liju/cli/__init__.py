@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Sequence
 
@@ -41,7 +43,7 @@ for order, (verb, line) in enumerate(VERBS.items()):
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run a command line and give its exit code: 0, 2 for an error of the user's, 130 for Ctrl-C.
+    """Run a command line and give its exit code: 0, 2 for an error of the user's, 130 where it was stopped.
 
     >>> main(["examples", "--list"])  # doctest: +ELLIPSIS
     1...
@@ -51,35 +53,44 @@ def main(words: Sequence[str] | None = None) -> int:
     words = [word for word in words if word != "--debug"]
     try:
         result = app(words, exit_on_error=False, print_error=False)
+        sys.stdout.flush()  # a reader that has left is seen here, not while Python ends
+        return result if isinstance(result, int) else 0
     except CycloptsError as error:
         verb = next((word for word in words if word in VERBS), "")
         return _told(str(error).strip().splitlines()[0], f"liju {verb} --help".replace("  ", " "))
-    except ConfigError as error:
+    except BrokenPipeError:  # `liju show ... | head`
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - what is left has no reader
+        return 0
+    except (LijuError, OSError) as error:
         if debug:
             raise
-        for where, message, hint in error.problems or [("", error.message, error.hint)]:
-            print(f"error: {where + ': ' if where else ''}{message}", file=sys.stderr)
-            if hint:
-                print(f"hint: {hint}", file=sys.stderr)
-        return 2
-    except LijuError as error:
-        if debug:
-            raise
-        return _told(error.message, error.hint)
+        if isinstance(error, ConfigError) and error.problems:
+            for where, message, hint in error.problems:
+                _told(f"{where}: {message}", hint)
+            return 2
+        if isinstance(error, LijuError):
+            return _told(error.message, error.hint, getattr(error, "exit_code", 2))
+        place = f"{error.filename}: " if error.filename is not None else ""
+        return _told(f"{place}{error.strerror or error}", SYSTEM.get(error.errno or 0, "--debug shows where"))
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # `liju show ... | head`
-        sys.stderr.close()
-        return 0
-    return result if isinstance(result, int) else 0
 
 
-def _told(message: str, hint: str) -> int:
+# What to do about an error of the system's.
+SYSTEM = {
+    errno.ENOSPC: "free some space; what is done is kept, the same command goes on",
+    errno.EFBIG: "files may not be this large here (ulimit -f); what is done is kept",
+    errno.EACCES: "let this user write there, or choose another folder: out=...",
+    errno.EROFS: "choose another folder: out=...",
+}
+
+
+def _told(message: str, hint: str, code: int = 2) -> int:
     print(f"error: {message}", file=sys.stderr)
     if hint:
         print(f"hint: {hint}", file=sys.stderr)
-    return 2
+    return code
 
 
 def script() -> None:

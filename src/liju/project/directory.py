@@ -39,6 +39,8 @@ Tell = Callable[[str], None]
 class Stopped(LijuError):
     """A step was asked to stop (Ctrl-C, SIGTERM); what it had is saved."""
 
+    exit_code = 130  # as for any command that Ctrl-C ended
+
 
 @dataclass(frozen=True)
 class Done:
