@@ -118,7 +118,6 @@ except ImportError as error:
         ["run", "--help"],
         ["new", "{0}/new"],
         ["show", "text", "{0}"],
-        ["run", "{0}"],
     ],
     ids=" ".join,
 )

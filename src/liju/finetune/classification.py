@@ -66,11 +66,11 @@ class Labelled:
         self.labels = [label for _, _, label in rows]
         first = tokenizer.encode_batch([text for text, _, _ in rows])
         second = tokenizer.encode_batch([pair for _, pair, _ in rows])
-        self.shortened = 0
+        self.shortened: list[bool] = []
         self.pieces = []
         for a, b in zip(first, second, strict=True):
             fitted = fit_pair(a, b, max_length - (3 if b else 2))
-            self.shortened += fitted != (a, b)
+            self.shortened.append(fitted != (a, b))
             self.pieces.append(fitted)
         self.fingerprint = f"labelled-{key_of(self.pieces, self.labels, decoder):016x}"
         self.size = len(rows)
@@ -161,8 +161,8 @@ class Classification:
     @torch.inference_mode()
     def probabilities(
         self, model: Transformer, tokenizer: Tokenizer, inputs: Sequence[dict[str, str]]
-    ) -> np.ndarray:
-        """The probability of each label, [input label]."""
+    ) -> tuple[np.ndarray, list[bool]]:
+        """The probability of each label, [input label], and whether an input was too long and shortened."""
         rows = [(values["text"], values.get("pair", ""), 0) for values in inputs]
         objective = Labelled(rows, tokenizer, self.max_length, decoder=tokenizer.cls is None)
         samples = [objective.at(i, i) for i in range(len(rows))]
@@ -174,7 +174,7 @@ class Classification:
             hidden = model(batch).flatten(0, 1).index_select(0, batch.targets["label"].index)
             found = model.predict("label", hidden).float().softmax(-1).cpu().numpy()
             result[list(batch.samples)] = found
-        return result
+        return result, objective.shortened
 
     def answer(
         self, model: Transformer, tokenizer: Tokenizer, inputs: Sequence[dict[str, str]], settings: Evaluate
@@ -186,14 +186,15 @@ class Classification:
                 raise RequestError("this model judges pairs", hint='send {"text": "...", "pair": "..."}')
         if not inputs:
             return []
-        table = self.probabilities(model, tokenizer, inputs)
+        table, shortened = self.probabilities(model, tokenizer, inputs)
         return [
             {
                 "label": self.labels[int(row.argmax())],
                 "score": float(row.max()),
                 "scores": dict(zip(self.labels, row.tolist(), strict=True)),
+                **({"shortened": True} if cut else {}),
             }
-            for row in table
+            for row, cut in zip(table, shortened, strict=True)
         ]
 
     def evaluate(

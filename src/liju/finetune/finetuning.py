@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from liju.config import Finetune
+from liju.errors import ModelError
 from liju.finetune.examples import Example
 from liju.finetune.task import Task
 from liju.finetune.trainable import freeze, set_dropout
@@ -41,7 +42,12 @@ def finetune(
     torch.manual_seed(key_of("head", seed) % 2**63)
     task.prepare(model)
     set_dropout(model, settings.dropout)
-    freeze(model, settings.trainable)
+    if not freeze(model, settings.trainable):
+        raise ModelError(
+            f"finetune.trainable = {settings.trainable!r} leaves nothing to train: the output layer of this "
+            "model is its token embedding",
+            hint="top-2, or all",
+        )
     objective = task.objective(examples, tokenizer, settings, seed)
     steps = Steps(objective, settings.batch_tokens, seed)
     count = max(1, math.ceil(settings.epochs * steps.per_pass))

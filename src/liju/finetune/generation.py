@@ -88,8 +88,13 @@ class GenerationTask:
         new = min(settings.max_new_tokens, self.max_length - 2)
         if new < 1:
             raise RequestError(f"a model of max_length {self.max_length} has no room to write")
+        if "seed" in sampling:  # the same for every text, so that it does not matter which stand beside it
+            sampling["seed"] = [sampling["seed"]] * len(prompts)
         outputs = generate(model, prompts, sources=None, eos=tokenizer.eos, max_new_tokens=new, **sampling)
-        return [{"text": tokenizer.decode(ids)} for ids in outputs]
+        return [
+            {"text": tokenizer.decode(ids), **({"shortened": True} if len(prompt) > room else {})}
+            for ids, prompt in zip(outputs, encoded, strict=True)
+        ]
 
     @torch.inference_mode()
     def evaluate(

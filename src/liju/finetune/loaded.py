@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from liju.config import Evaluate
-from liju.errors import BundleError, RequestError
+from liju.errors import BundleError, RequestError, did_you_mean
 from liju.finetune.bundles import find_bundle
 from liju.finetune.classification import Classification
 from liju.finetune.generation import GenerationTask
@@ -73,14 +74,20 @@ def options_of(task: str, options: dict[str, Any]) -> tuple[Evaluate, dict[str, 
     for name in options:
         if name not in known:
             allowed = ", ".join(known) or "no options"
-            raise RequestError(f"unknown option {name!r}", hint=f"a {task} model takes {allowed}")
+            hint = did_you_mean(name, known) or f"a {task} model takes {allowed}"
+            raise RequestError(f"unknown option {name!r}", hint=hint)
     decoding = set(Evaluate.model_fields)
     try:
         settings = Evaluate.model_validate({k: v for k, v in options.items() if k in decoding})
     except ValidationError as error:
         first = error.errors()[0]
         raise RequestError(f"{first['loc'][0]}: {first['msg'].lower()}") from None
-    return settings, {k: v for k, v in options.items() if k not in decoding}
+    extra = {k: v for k, v in options.items() if k not in decoding}
+    for name, value in extra.items():
+        numbers = (int, float) if isinstance(known[name], float) else (int,)
+        if type(value) not in numbers or not math.isfinite(value) or (name == "seed" and value < 0):
+            raise RequestError(f"{name}: {value!r} is not a value like {known[name]!r}")
+    return settings, extra
 
 
 class Loaded:
@@ -102,7 +109,7 @@ class Loaded:
 
     def predict(
         self,
-        texts: str | dict[str, str] | Sequence[str | dict[str, str]],
+        texts: str | Mapping[str, str] | Sequence[str | Mapping[str, str]],
         pairs: Sequence[str] | None = None,
         **options: Any,
     ) -> Any:
@@ -111,14 +118,17 @@ class Loaded:
         classification: label, score and the score of every label. translation and generation: text.
         Options: `beam`, `length_penalty`, `max_new_tokens`; generation also `temperature`, `top_k`,
         `top_p`, `seed`. A pair of texts is {"text": ..., "pair": ...}, or its second text stands in `pairs`.
+
+        Raises RequestError for what cannot be answered: an empty text, an unknown option, a missing pair.
         """
-        one = isinstance(texts, str | dict)
-        items = [texts] if one else list(texts)  # type: ignore[list-item]
-        inputs = [{"text": item} if isinstance(item, str) else dict(item) for item in items]
+        one = isinstance(texts, str | Mapping) or not isinstance(texts, Iterable)
+        inputs = [_fields(item) for item in ([texts] if one else texts)]
+        if isinstance(pairs, str):
+            pairs = [pairs]
         if pairs is not None:
             if len(pairs) != len(inputs):
                 raise RequestError(f"{len(inputs)} texts and {len(pairs)} pairs", hint="give each text one")
-            inputs = [{**values, "pair": pair} for values, pair in zip(inputs, pairs, strict=True)]
+            inputs = [_fields({**values, "pair": pair}) for values, pair in zip(inputs, pairs, strict=True)]
         settings, extra = options_of(self.task, options)
         answers: list[Answer] = self._task.answer(self.model, self.tokenizer, inputs, settings, **extra)
         return answers[0] if one else answers
@@ -127,6 +137,8 @@ class Loaded:
         """Text that a decoder or an encoder-decoder writes for a prompt."""
         if not self.model.config.has_decoder:
             raise RequestError("an encoder does not write", hint="use predict")
+        if not isinstance(prompt, str):
+            raise RequestError(f"{prompt!r:.60} is not a text", hint="one prompt; predict takes several")
         return self.predict(prompt, **options)["text"]
 
     @torch.inference_mode()
@@ -160,6 +172,27 @@ class Loaded:
             "vocabulary": self.tokenizer.size,
             "options": OPTIONS.get(self.task, {}),
         }
+
+
+def _fields(item: Any) -> dict[str, str]:
+    """What is asked, by field; a plain text is {"text": ...}."""
+    if isinstance(item, str):
+        return {"text": item}
+    hint = 'give a text, or {"text": ...} or {"text": ..., "pair": ...}'
+    if not isinstance(item, Mapping):
+        raise RequestError(f"{item!r:.60} is not a text", hint=hint)
+    for name, value in item.items():
+        if name not in ("text", "pair", "source"):
+            raise RequestError(
+                f"unknown field {name!r}", hint=did_you_mean(str(name), ["text", "pair"]) or hint
+            )
+        if not isinstance(value, str):
+            raise RequestError(f"{name}: {value!r:.60} is not a text", hint=hint)
+    if "source" in item:
+        return {"text": item["source"], **item}
+    if "text" not in item:
+        raise RequestError("no text", hint=hint)
+    return dict(item)
 
 
 def _array(ids: Sequence[int | None]):

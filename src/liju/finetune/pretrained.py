@@ -102,7 +102,12 @@ class FillSpan:
             ids: list[int] = []
             for k, part in enumerate(_split_marks(values["text"])):
                 ids += ([tokenizer.sentinels[k - 1]] if k else []) + tokenizer.encode(part)
-            source = [[*ids[: self.max_length - 1], tokenizer.eos]]
+            if len(ids) + 1 > self.max_length:  # cut off, it would lose its gaps
+                raise RequestError(
+                    f"the text has {len(ids) + 1} tokens; the model takes {self.max_length}",
+                    hint="shorten it",
+                )
+            source = [[*ids, tokenizer.eos]]
             (output,) = generate(
                 model,
                 None,
