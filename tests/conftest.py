@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import liju  # noqa: F401 - before torch: it says how OpenMP's threads wait
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+
+torch.set_num_threads(1)  # toys are fastest so, and a busy machine does not slow them down
 
 # The machine may be slow and shared: no deadline, and the same examples on every run.
 settings.register_profile(
     "liju", deadline=None, derandomize=True, max_examples=25, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("liju")
-
-torch.set_num_threads(1)  # toys are fastest so, and a busy machine does not slow them down
 
 DATA = Path(os.environ.get("LIJU_DATA", Path(__file__).parents[1] / ".." / "shared" / "data"))
 
