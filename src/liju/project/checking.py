@@ -63,9 +63,12 @@ def check(run: Run, seconds: float = 2.0) -> Check:
             shards = TokenShards(run.ensure("samples").folder / "train")
             tokens = len(shards.tokens)
         else:
-            some = list(islice(Kept(run), ENOUGH))
+            kept = Kept(run)
+            some = list(islice(kept, ENOUGH))
             shards = write_shards(some, tokenizer, Path(folder) / "tokens")
-            share = len(some) / max(1, run.ensure("text").summary["train"])
+            read = len(some) + kept.left_out
+            all_of_them = len(some) < ENOUGH
+            share = 1.0 if all_of_them else read / max(1, run.ensure("text").summary["train"])
             tokens = round(len(shards.tokens) / share)
         objective = objective_of(project, shards, tokenizer)
         settings = TrainSettings.of(project.pretrain, seed=project.seed, device=project.device)
