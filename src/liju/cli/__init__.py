@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from cyclopts import App, CycloptsError
 
@@ -37,6 +39,7 @@ app = App(
     "Start with `liju new first`, then `liju run first`.",
     help_format="plaintext",
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
 )
 for order, (verb, line) in enumerate(VERBS.items()):
     app.command(f"liju.cli.{verb}:{verb}", name=verb, help=line, sort_key=order)
@@ -52,6 +55,8 @@ def main(words: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     try:
+        if words and words[0] in VERBS and {"--help", "-h"} & set(words):
+            _whole_help(words[0])
         result = app(words, exit_on_error=False, print_error=False)
         sys.stdout.flush()  # a reader that has left is seen here, not while Python ends
         return result if isinstance(result, int) else 0
@@ -75,6 +80,14 @@ def main(words: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
+
+
+def _whole_help(verb: str) -> None:
+    """The list of verbs tells a line of each; the verb itself tells all of its docstring."""
+    function = getattr(import_module(f"liju.cli.{verb}"), verb)
+    text = (inspect.getdoc(function) or "").split("\nParameters\n")[0]
+    parts = [part if "\n  " in part else part.replace("\n", " ") for part in text.split("\n\n")]
+    app[verb].help = "\n\n".join(parts)
 
 
 # What to do about an error of the system's.

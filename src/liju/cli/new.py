@@ -10,7 +10,7 @@ from liju.cli.story import say_next, shown_path
 __all__ = ["new"]
 
 
-def new(folder: Path, *, family: Literal["encoder", "decoder", "encdec"] = "encoder") -> None:
+def new(folder: Path, /, *, family: Literal["encoder", "decoder", "encdec"] = "encoder") -> None:
     """Write a commented liju.toml, and a little text to run it on, into a new folder.
 
     examples:

@@ -12,6 +12,7 @@ __all__ = ["predict"]
 
 def predict(
     run: Path,
+    /,
     *texts: str,
     json: bool = False,
     beam: int | None = None,

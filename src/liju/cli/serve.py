@@ -9,6 +9,7 @@ __all__ = ["serve"]
 
 def serve(
     run: Path,
+    /,
     *,
     host: str | None = None,
     port: int | None = None,
@@ -37,9 +38,8 @@ def serve(
     from liju.finetune import load
     from liju.serve import serve as listen
 
-    path = run / "liju.toml"
-    settings = config.read(path).serve if path.exists() else config.Serve()
     given = {"host": host, "port": port, "max_characters": max_characters}
-    update = {name: value for name, value in given.items() if value is not None}
-    settings = config.Serve.model_validate({**settings.model_dump(), **update})
-    listen(load(run), settings)
+    flags = [f"serve.{name}={value}" for name, value in given.items() if value is not None]
+    path = run / "liju.toml"
+    project = config.read(path, flags) if path.exists() else config.parse("", flags)
+    listen(load(run), project.serve)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from liju.cli.story import say_next, shown_path
-from liju.errors import RequestError
+from liju.errors import DataError, RequestError
 
 __all__ = ["show"]
 
@@ -15,6 +15,7 @@ __all__ = ["show"]
 def show(
     what: Literal["config", "text", "vocab", "samples", "curve", "scores", "model", "laws", "tokens"],
     run: Path = Path("runs/first"),
+    /,
     *texts: str,
 ) -> None:
     """Show what a run directory or a model folder holds.
@@ -60,7 +61,7 @@ def _of_bundle(what: str, run: Path, texts: tuple[str, ...]) -> None:
         return
     path = folder / "liju.json"
     plain = not path.exists()  # a Hugging Face folder that liju did not write
-    record = {"config": json.loads(_read(folder / "config.json"))} if plain else json.loads(_read(path))
+    record = {"config": _json(folder / "config.json")} if plain else _json(path)
     if what == "model":
         print(json.dumps({**record["config"], "task": record.get("task")}, indent=2, ensure_ascii=False))
         return
@@ -71,11 +72,15 @@ def _of_bundle(what: str, run: Path, texts: tuple[str, ...]) -> None:
 
 def _of_run(what: str, run: Path) -> None:
     step = {"samples": "pretrain", "curve": "pretrain", "scores": "evaluate"}.get(what, what)
-    steps = json.loads(_read(run / "run.json"))["steps"]
+    from liju.finetune import steps_of
+
+    if not (run / "run.json").exists():
+        raise RequestError(f"{run}: not a run directory", hint="name one, e.g. runs/first")
+    steps = steps_of(run)
     if step not in steps:
         raise RequestError(f"{run}: {step} is not done yet", hint="liju run does it")
     folder = run / steps[step]
-    summary = json.loads(_read(folder / "done.json"))["summary"]
+    summary = _json(folder / "done.json")["summary"]
     if what == "scores":
         from liju.evaluate import ScoreTable
 
@@ -106,3 +111,10 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise RequestError(f"{path}: no such file", hint="name a run directory, e.g. runs/first") from None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(_read(path))
+    except ValueError as error:
+        raise DataError(f"{path}: cannot be read: {error}", hint="liju run makes it again") from None

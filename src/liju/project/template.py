@@ -72,8 +72,6 @@ def new(folder: str | Path, family: str = "encoder") -> list[Path]:
     folder = Path(folder)
     if family not in FAMILIES:
         raise ConfigError(f"unknown family {family!r}", hint="encoder, decoder or encdec")
-    if (folder / "liju.toml").exists():
-        raise ConfigError(f"{folder / 'liju.toml'}: already here", hint="choose another folder")
     project = Project.model_validate({"name": "first", **FAMILIES[family]})
     files = {
         "liju.toml": f"# A {family}, from text to a served model. Run it with: liju run {folder}\n"
@@ -83,11 +81,12 @@ def new(folder: str | Path, family: str = "encoder") -> list[Path]:
     }
     for name in ("data/zh.txt", "data/en.txt", "pairs.tsv" if family == "encdec" else "labelled.tsv"):
         files[name] = (PROSE / Path(name).name).read_text(encoding="utf-8")
+    for name in files:
+        if (folder / name).exists():
+            raise ConfigError(f"{folder / name}: already here", hint="choose another folder")
     written = []
     for name, text in files.items():
         path = folder / name
-        if path.exists():
-            raise ConfigError(f"{path}: already here", hint="choose another folder")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         written.append(path)

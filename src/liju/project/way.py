@@ -24,6 +24,15 @@ def check_sources(project: Project) -> list[Problem]:
     return [("text.sources", "is empty", "name a file, a folder or package:NAME/inside")]
 
 
+def check_device(project: Project) -> list[Problem]:
+    """A run needs the device that it names."""
+    import torch
+
+    if project.device == "cuda" and not torch.cuda.is_available():
+        return [("device", "there is no CUDA device here", 'device = "auto" takes what there is')]
+    return []
+
+
 def open_run(
     path: str | Path = "liju.toml",
     overrides: Sequence[str] = (),
@@ -38,7 +47,7 @@ def open_run(
     """
     path = Path(path)
     path = path / "liju.toml" if path.is_dir() else path
-    project = config.read(path, overrides, checks=[check_model, check_sources])
+    project = config.read(path, overrides, checks=[check_model, check_sources, check_device])
     return Run(project, path.parent, STEPS, resume, tell, live)
 
 
