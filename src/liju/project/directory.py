@@ -112,7 +112,11 @@ class Run:
             self._make_room(name, folder)
             self.tell(f"[bold]{name}[/]")
             started = time.monotonic()
-            summary = step.work(self, folder)
+            try:
+                summary = step.work(self, folder)
+            except OSError as error:
+                error.filename = error.filename or str(folder)  # a full disk does not say where
+                raise
             seconds = time.monotonic() - started
             for line in step.tell(summary):
                 self.tell(f"  {line}")
