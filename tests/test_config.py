@@ -199,6 +199,12 @@ def test_a_wrong_override_is_told_as_such(override, says, hint):
     assert problems('name = "a"\n[pretrain]\nsteps = 5', [override]) == [("command line", says, hint)]
 
 
+def test_a_mistake_within_an_override_is_not_laid_on_the_file():
+    text = '[text]\nsources = ["a", {path = "b"}]'
+    ((where, message, _),) = problems(text, ['text.sources=["c", {path="d", formt="lines"}]'])
+    assert (where, message) == ("command line", "text.sources.1.formt: unknown key")
+
+
 def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(ConfigError, match="no such file") as caught:
         config.read(tmp_path / "liju.toml")

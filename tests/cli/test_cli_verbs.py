@@ -17,7 +17,11 @@ from project_toys import folders, write
 from liju.cli import VERBS, main
 from liju.errors import LijuError
 
-ENV = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
+ENV = {
+    **{k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"},
+    "OMP_NUM_THREADS": "1",
+    "NO_COLOR": "1",
+}
 
 
 @pytest.fixture(scope="module")
@@ -258,7 +262,7 @@ def test_serve_answers_over_http(here):
 
 
 def test_a_reader_that_leaves_is_no_error(here):
-    for words in (["show", "samples", "p/runs/toy"], ["--help"]):
+    for words in (["show", "samples", "p/runs/toy"], ["show", "laws", "p/runs/toy"], ["--help"]):
         process = start(*words, cwd=here)
         process.stdout.close()  # before anything is written
         process.stdout = None
