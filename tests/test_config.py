@@ -131,7 +131,7 @@ def test_hints_of_wrong_values_can_be_copied():
 @pytest.mark.parametrize(
     ("text", "key", "hint"),
     [
-        ("[model]\nd_model = 10\nnum_heads = 4", "model.num_heads", "d_model = 12"),
+        ("[model]\nd_model = 10\nnum_heads = 4", "model.num_heads", "num_heads = 1"),
         ('[model]\nfamily = "encdec"\n[pretrain]\nobjective = "causal"', "pretrain.objective", "'denoising'"),
         ('[finetune]\ntask = "generation"\ntrain = ["a"]', "finetune.task", "family = 'decoder'"),
         ('[finetune]\ntask = "classification"', "finetune.train", "train = ["),

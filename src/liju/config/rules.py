@@ -13,12 +13,21 @@ __all__ = ["Problem", "combinations"]
 Problem = tuple[str, str, str]
 
 
+def _most_heads(d_model: int, most: int) -> int:
+    """The largest number of heads up to `most` that are of equal and even width (rotary pairs).
+
+    >>> _most_heads(128, 3), _most_heads(10, 4)
+    (2, 1)
+    """
+    return next((heads for heads in range(most, 0, -1) if d_model % (2 * heads) == 0), 1)
+
+
 def combinations(project: Project) -> Iterator[tuple[Problem, tuple[str, ...]]]:
     """Each problem, with the other keys that it is about.
 
     >>> from liju.config.sections import Model
     >>> [problem for problem, _ in combinations(Project(model=Model(d_model=10, num_heads=4)))]
-    [('model.num_heads', 'd_model 10 is not a multiple of num_heads 4', 'd_model = 12 would do')]
+    [('model.num_heads', 'd_model 10 is not a multiple of num_heads 4', 'num_heads = 1 would do')]
     """
     model, pretrain, finetune = project.model, project.pretrain, project.finetune
     family = ("model.family",)
@@ -27,7 +36,7 @@ def combinations(project: Project) -> Iterator[tuple[Problem, tuple[str, ...]]]:
             (
                 "model.num_heads",
                 f"d_model {model.d_model} is not a multiple of num_heads {model.num_heads}",
-                f"d_model = {-(-model.d_model // model.num_heads) * model.num_heads} would do",
+                f"num_heads = {_most_heads(model.d_model, model.num_heads)} would do",
             ),
             ("model.d_model", "model.switches"),
         )

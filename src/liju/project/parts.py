@@ -59,7 +59,10 @@ def check_model(project: Project) -> list[Problem]:
             found.append((key, "unknown switch", did_you_mean(name, known) or "see TransformerConfig"))
         elif not _fits(value, get_type_hints(TransformerConfig)[name]):
             found.append((key, f"{value!r} does not fit; its usual value is {known[name].default!r}", ""))
-    if not found:
+    told = (
+        project.model.d_model % project.model.num_heads != 0 and "d_k" not in switches
+    )  # by the file's rules
+    if not found and not told:
         try:
             model_config(project, vocab_size=project.vocab.size)
         except ModelError as error:
