@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from liju.config import Project, documented
 from liju.errors import ConfigError
@@ -16,49 +17,25 @@ LINES = [
     {"path": "data/en.txt", "format": "lines", "language": "en"},
 ]
 
+PRETRAIN = {"steps": 60, "batch_tokens": 1024, "evaluate_every": 30, "save_every": 30}
+
+
+def _starter(family: str, kind: str, file: str, **finetune: Any) -> dict[str, Any]:
+    """The sections of a starter project; the families differ in their vocabulary and in what they are for."""
+    return {
+        "text": {"sources": LINES, "held_out": 0.1},
+        "vocab": {"kind": kind, "size": 1000},
+        "model": {"family": family, **SMALL},
+        "pretrain": PRETRAIN,
+        "finetune": {"train": [{"path": file}], "test_share": 0.25, "batch_tokens": 512, **finetune},
+        "evaluate": {} if family == "encoder" else {"max_new_tokens": 24},
+    }
+
+
 FAMILIES = {
-    "encoder": {
-        "text": {"sources": LINES, "held_out": 0.1},
-        "vocab": {"kind": "wordpiece", "size": 1000},
-        "model": {"family": "encoder", **SMALL},
-        "pretrain": {"steps": 60, "batch_tokens": 1024, "evaluate_every": 30, "save_every": 30},
-        "finetune": {
-            "task": "classification",
-            "train": [{"path": "labelled.tsv"}],
-            "test_share": 0.25,
-            "epochs": 10,
-            "batch_tokens": 512,
-        },
-    },
-    "decoder": {
-        "text": {"sources": LINES, "held_out": 0.1},
-        "vocab": {"kind": "bpe", "size": 1000},
-        "model": {"family": "decoder", **SMALL},
-        "pretrain": {"steps": 60, "batch_tokens": 1024, "evaluate_every": 30, "save_every": 30},
-        "finetune": {
-            "task": "generation",
-            "train": [{"path": "labelled.tsv"}],
-            "test_share": 0.25,
-            "epochs": 3,
-            "batch_tokens": 512,
-        },
-        "evaluate": {"max_new_tokens": 24},
-    },
-    "encdec": {
-        "text": {"sources": LINES, "held_out": 0.1},
-        "vocab": {"kind": "bpe", "size": 1000},
-        "model": {"family": "encdec", **SMALL},
-        "pretrain": {"steps": 60, "batch_tokens": 1024, "evaluate_every": 30, "save_every": 30},
-        "finetune": {
-            "task": "translation",
-            "train": [{"path": "pairs.tsv"}],
-            "test_share": 0.25,
-            "epochs": 10,
-            "batch_tokens": 512,
-            "label_smoothing": 0.1,
-        },
-        "evaluate": {"max_new_tokens": 24},
-    },
+    "encoder": _starter("encoder", "wordpiece", "labelled.tsv", task="classification", epochs=10),
+    "decoder": _starter("decoder", "bpe", "labelled.tsv", task="generation", epochs=3),
+    "encdec": _starter("encdec", "bpe", "pairs.tsv", task="translation", epochs=10, label_smoothing=0.1),
 }
 
 PROSE = Path(__file__).with_name("starter")
