@@ -247,3 +247,15 @@ def test_killed_run_does_not_count_and_the_next_one_takes_over(corpus):
     (corpus / "data" / "noise.txt").unlink()
     assert clean(LINES, corpus / "out", base=corpus).kept == 304
     assert sorted(path.name for path in (corpus / "out").iterdir()) == ["held_out", "report.json", "train"]
+
+
+def test_a_source_that_is_held_out_whole(corpus):
+    sources = [
+        Source(path="data/a.txt", format="lines"),
+        Source(path="data/b.txt", format="lines", held_out=True),
+    ]
+    report = clean(Text(sources=sources, held_out=0), corpus / "out", base=corpus)
+    # a.txt has lines 0-199, b.txt 100-299: what both have is held out.
+    assert (report.train, report.held_out) == (100, 200)
+    held = {document.text for document in documents(corpus / "out", "held_out")}
+    assert not held & {document.text for document in documents(corpus / "out", "train")}

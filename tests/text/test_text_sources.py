@@ -86,3 +86,14 @@ def test_translations_go_with_their_files(folder):
     assert (file.format, file.target) == ("lines", str(folder / "a.de"))
     with pytest.raises(DataError, match="1 files, but 3 in its target"):
         resolve(Source(path="a.en", target="a.??"), folder)
+
+
+def test_a_variable_at_the_start_of_a_path(folder, monkeypatch):
+    monkeypatch.setenv("MY_TEXT", str(folder))
+    assert names(resolve(Source(path="$MY_TEXT/deep"), folder / "deep")) == [
+        ("$MY_TEXT/deep/c.jsonl.gz", "jsonl"),
+        ("$MY_TEXT/deep/d.HTML", "html"),
+    ]
+    monkeypatch.delenv("MY_TEXT")
+    with pytest.raises(DataError, match="no MY_TEXT"):
+        resolve(Source(path="$MY_TEXT/deep"), folder)

@@ -33,7 +33,8 @@ class Source(Section):
     """One place that text comes from. A plain string is the same as {path = "..."}."""
 
     path: str = Field(min_length=1)
-    """a file, a folder, a pattern (data/**/*.txt), or package:NAME/inside for an installed package's"""
+    """a file, a folder, a pattern (data/**/*.txt), or package:NAME/inside for an installed package's;
+    $NAME at its start is an environment variable"""
     format: Literal["auto", "text", "lines", "jsonl", "csv", "tsv", "html", "gettext", "tagged", "python"] = (
         "auto"
     )
@@ -49,6 +50,8 @@ class Source(Section):
     """the language, when known (en, zh, ...)"""
     licence: str = ""
     """the licence, carried to every document"""
+    held_out: bool = False
+    """of [text] sources: keep all of it out of training, as held-out text"""
 
     @model_validator(mode="before")
     @classmethod

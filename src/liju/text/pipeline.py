@@ -69,7 +69,9 @@ def clean(
     if not settings.sources:
         raise DataError("[text] has no sources", hint='sources = ["notes.txt"], or a folder, or a pattern')
     out = Path(out).absolute()
-    files = [file for number, source in enumerate(settings.sources) for file in resolve(source, base, number)]
+    # Held-out sources come first: of two equal documents the held-out one is the one that is kept.
+    numbered = sorted(enumerate(settings.sources), key=lambda pair: not pair[1].held_out)
+    files = [file for number, source in numbered for file in resolve(source, base, number)]
     report = TextReport(sources=[SourceReport(source=source.path) for source in settings.sources])
     readable = []
     for file in files:

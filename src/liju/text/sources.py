@@ -72,10 +72,12 @@ def resolve(source: Source, base: Path = Path("."), number: int = 0) -> list[Fil
     if source.path.startswith("package:"):
         found = _in_package(source.path)
     else:
-        spelled = os.path.expanduser(source.path)
+        spelled = _spelled_out(source.path)
         path = os.path.normpath(os.path.join(base, spelled))
+        named = source.path.partition("/")[0] if source.path.startswith("$") else ""
+        root = _spelled_out(named) if named else base
         found = [
-            (each, Path(each if os.path.isabs(spelled) else os.path.relpath(each, base)).as_posix(), listed)
+            (each, _name(each, root, named, os.path.isabs(spelled) and not named), listed)
             for each, listed in _expand(path, source.path)
         ]
     if not found:
@@ -113,6 +115,20 @@ def resolve(source: Source, base: Path = Path("."), number: int = 0) -> list[Fil
             hint=f"known endings: {' '.join(_FORMATS)}, and these with .gz or .zst; or name a format",
         )
     return files
+
+
+def _spelled_out(path: str) -> str:
+    """`~` and `$NAME` replaced. Raises DataError for a variable that is not set."""
+    if path.startswith("$"):
+        name = path[1:].partition("/")[0].strip("{}")
+        if not os.environ.get(name):
+            raise DataError(f"{path}: the environment has no {name}", hint=f"{name}=/the/folder liju ...")
+    return os.path.expanduser(os.path.expandvars(path))
+
+
+def _name(path: str, root: str | Path, named: str, whole: bool) -> str:
+    """What a report calls a file: its path from the project file, or from a variable's folder."""
+    return Path(path).as_posix() if whole else (Path(named) / os.path.relpath(path, root)).as_posix()
 
 
 def _kind(source: Source, name: str, listed: bool, has_target: bool) -> str | None:
@@ -187,7 +203,7 @@ def _nearby(source: Source, base: Path) -> str:
         roots = list(spec.submodule_search_locations or []) if spec else []
         path = Path(roots[0]) / inside if roots else Path(name)
     else:
-        path = Path(os.path.join(base, os.path.expanduser(spelled)))
+        path = Path(os.path.join(base, _spelled_out(spelled)))
     if glob.has_magic(str(path)):
         return "a pattern matches files: *, ?, [a-z], and ** for folders at any depth"
     parent = path.parent

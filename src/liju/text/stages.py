@@ -164,7 +164,8 @@ class Finish:
             writers = {split: ShardWriter(self.out / split / f"{shard:05d}.parquet") for split in SPLITS}
             for row, copy, of in self._kept(shard, counts):
                 identity = row["id"]
-                split = SPLITS[held_out(identity, self.settings.held_out, self.seed)]
+                kept_out = self.settings.sources[of].held_out
+                split = SPLITS[kept_out or held_out(identity, self.settings.held_out, self.seed)]
                 if copy:
                     row["id"] = f"{identity}-{copy}"
                 count = counts.setdefault(of, SourceReport())
