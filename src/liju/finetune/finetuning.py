@@ -54,7 +54,8 @@ def finetune(
     told = TrainSettings.of(
         settings,
         steps=count,
-        micro_batch_tokens=max(settings.batch_tokens, task.max_length),
+        # `batch_tokens` is the mean: half of the steps are larger, and should not be split for that.
+        micro_batch_tokens=max(2 * settings.batch_tokens, task.max_length),
         save_every=max(100, count // 4),
         seed=seed,
         device=device,
