@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from liju.errors import DataError
+from liju.errors import DataError, RequestError
 from liju.ngram import KneserNey, NgramClassifier, StupidBackoff, TranslationMemory, count
 
 texts = st.lists(st.lists(st.integers(0, 3), max_size=7), max_size=7)
@@ -51,7 +51,17 @@ def test_stupid_backoff_is_its_formula(training, sequence, order):
     expected = [score(row[i], tuple(row[max(0, i - order + 1) : i])) for i in range(1, len(row))]
     model = StupidBackoff(order).fit(training)
     np.testing.assert_allclose(np.exp(model.scores(sequence)), expected, rtol=1e-12)
-    assert not hasattr(model, "perplexity") and not hasattr(model, "bits")
+
+
+def test_stupid_backoff_refuses_what_it_cannot_know():
+    model = StupidBackoff(3).fit(["abab", "abba"])
+    # After "a" the scores of a, b, </s> and an unseen word sum to more than one: no probabilities.
+    after = [np.exp(model.scores("a" + word)[-2]) for word in "abx"] + [np.exp(model.scores("a")[-1])]
+    assert sum(after) > 1.05
+    for what in ("perplexity", "bits", "bits_per_byte"):
+        with pytest.raises(RequestError, match="do not sum to one") as refused:
+            getattr(model, what)(["ab"])
+        assert "KneserNey" in refused.value.hint
 
 
 def test_classifier_weighs_the_prior_and_the_text():

@@ -46,15 +46,11 @@ class Slow:
     @staticmethod
     def _discounts(table: dict) -> tuple[float, ...]:
         n = Counter(table.values())
-        found = []
-        for i in (1, 2, 3):
-            if not (n[1] and n[2] and n[i] and n[i + 1]):
-                found.append(FALLBACK[i - 1])
-                continue
-            y = n[1] / (n[1] + 2 * n[2])
-            d = i - (i + 1) * y * n[i + 1] / n[i]
-            found.append(d if d > 0 else FALLBACK[i - 1])
-        return tuple(found)
+        if not (n[1] and n[2] and n[3]):
+            return FALLBACK
+        y = n[1] / (n[1] + 2 * n[2])
+        found = tuple(i - (i + 1) * y * n[i + 1] / n[i] for i in (1, 2, 3))
+        return found if min(found) > 0 else FALLBACK
 
     def p(self, word, history: tuple) -> float:
         k = len(history) + 1
@@ -106,17 +102,16 @@ def test_distribution_and_logprob_are_the_same_numbers(training, sequence, order
 
 def test_bigram_by_hand():
     # "ab" twice, "ac" once. Bigrams: <s>a 3, ab 2, ac 1, b</s> 2, c</s> 1, so n1=2, n2=2, n3=1, n4=0:
-    # Y = 2 / (2 + 2*2) = 1/3, D1 = 1 - 2/3 * 2/2 = 1/3, D2 = 2 - 3/3 * 1/2 = 3/2, D3 = 1.5 (as n4 = 0).
-    # Unigrams by what came before: a 1 (<s>), b 1, c 1, </s> 2 (b, c): n1=3, n2=1, n3=0:
-    # Y = 3/5, D1 = 1 - 6/5 * 1/3 = 3/5, D2 = 1 (fallback). Total 5, left over (3 * 3/5 + 1) / 5 = 14/25.
-    # Five outcomes (a, b, c, </s>, unknown): p(b) = (1 - 3/5)/5 + 14/25 * 1/5 = 2/25 + 14/125 = 24/125.
-    # After a: total 3, left over (3/2 + 1/3) / 3 = 11/18: p(b|a) = (2 - 3/2)/3 + 11/18 * 24/125.
+    # Y = 2 / (2 + 2*2) = 1/3, D1 = 1 - 2/3 * 2/2 = 1/3, D2 = 2 - 3/3 * 1/2 = 3/2, D3 = 3 - 0.
+    # Unigrams by what came before: a 1 (<s>), b 1, c 1, </s> 2 (b, c): n3=0, so the fallback 1/2, 1, 3/2.
+    # Total 5, left over (3 * 1/2 + 1) / 5 = 1/2.
+    # Five outcomes (a, b, c, </s>, unknown): p(b) = (1 - 1/2)/5 + 1/2 * 1/5 = 1/5.
+    # After a: total 3, left over (3/2 + 1/3) / 3 = 11/18: p(b|a) = (2 - 3/2)/3 + 11/18 * 1/5.
     model = KneserNey(order=2).fit(["ab", "ab", "ac"])
-    np.testing.assert_allclose(model.discounts, [(3 / 5, 1, 1.5), (1 / 3, 3 / 2, 1.5)])
-    assert model.distribution("")[1] != pytest.approx(24 / 125)  # after <s> it is another number
-    assert model.distribution("", start=False)[1] == pytest.approx(24 / 125)
-    assert model.distribution("a")[1] == pytest.approx(1 / 6 + 44 / 375)
-    assert np.exp(model.logprob("ab")[1]) == pytest.approx(1 / 6 + 44 / 375)
+    np.testing.assert_allclose(model.discounts, [(1 / 2, 1, 3 / 2), (1 / 3, 3 / 2, 3)])
+    assert model.distribution("", start=False)[1] == pytest.approx(1 / 5)
+    assert model.distribution("a")[1] == pytest.approx(1 / 6 + 11 / 90)
+    assert np.exp(model.logprob("ab")[1]) == pytest.approx(1 / 6 + 11 / 90)
 
 
 def test_agrees_where_no_discount_is_a_fallback():
@@ -133,11 +128,16 @@ def test_agrees_where_no_discount_is_a_fallback():
         np.testing.assert_allclose(fast.logprob(query), slow.logprob(query), rtol=0, atol=1e-12)
 
 
-def test_discounts_fall_back_one_by_one():
-    assert discounts(np.array([1, 1, 2, 3])) == (0.5, 2 - 3 * 0.5, 1.5)  # no count of four
+def test_discounts_fall_back_together_as_in_kenlm():
+    assert discounts(np.array([1, 1, 2, 3])) == (
+        0.5,
+        2 - 3 * 0.5,
+        3,
+    )  # no count of four
     assert discounts(np.array([], dtype=np.int64)) == FALLBACK
+    assert discounts(np.array([1, 1, 2, 4])) == FALLBACK  # no count of three
     # D2 = 2 - 3 * (1 / (1 + 2)) * 9 < 0 would give probability below nothing to unseen words.
-    assert discounts(np.array([1, 2, *[3] * 9, 4]))[1] == FALLBACK[1]
+    assert discounts(np.array([1, 2, *[3] * 9, 4])) == FALLBACK
 
 
 def test_sequences_do_not_touch():
@@ -189,3 +189,23 @@ def test_torn_and_missing_files(tmp_path):
     for name, words in kinds.items():
         with pytest.raises(DataError, match=words):
             KneserNey.load(tmp_path / name)
+
+
+def test_the_end_may_be_a_word_of_the_vocabulary():
+    # A tokenizer's own end token: then the outcomes are those of a network, and no more.
+    model = KneserNey(3, vocabulary=7, end=5).fit([[1, 2, 3], [1, 2], []])
+    assert model.words.outcomes == 7 and len(model.distribution([1, 2])) == 7
+    assert model.distribution([1, 2]).sum() == pytest.approx(1, abs=1e-12)
+    assert model.distribution([1, 2])[5] == pytest.approx(np.exp(model.logprob([1, 2])[-1]))
+    with pytest.raises(ValueError, match="ending 7"):
+        KneserNey(3, vocabulary=7, end=7)
+
+
+def test_given_discounts_replace_the_estimated_ones():
+    rows = [[1, 2, 3, 1, 2], [1, 2, 4], [2, 2, 1]]
+    model = KneserNey(2, discounts=[(0, 0, 0), (1, 1, 1)]).fit(rows)
+    # A discount of one from counts of one leaves the bigram model nothing but its repeated bigrams.
+    assert model.distribution([3])[:1] == pytest.approx(model.distribution([], start=False)[:1])
+    assert model.distribution([1]).sum() == pytest.approx(1, abs=1e-12)
+    with pytest.raises(ValueError, match="1 triples"):
+        KneserNey(2, discounts=[(0, 0, 0)])

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from liju.errors import DataError, MissingExtra
+from liju.ngram.bits import bits_per_byte  # one definition: the n-gram models are measured with it too
 
 __all__ = ["Confusion", "CorpusScore", "Interval", "Spread", "accuracy", "accuracy_interval", "bits_per_byte"]
 __all__ += ["bleu", "chrf", "confusion", "f1", "han_share", "perplexity", "spread"]
@@ -167,21 +168,6 @@ def chrf(answers: Sequence[str], references: Sequence[str]) -> CorpusScore:
     metric = CHRF()
     score = metric.corpus_score(list(answers), [list(references)]).score
     return CorpusScore(float(score), str(metric.get_signature()))
-
-
-def bits_per_byte(nats: float, num_bytes: int) -> float:
-    r"""How well a text is predicted, whatever the tokenizer: lower is better.
-
-    $$ \mathrm{bpb} = \frac{\sum_i -\ln p(x_i)}{\ln 2 \cdot \text{bytes of the text in UTF-8}} $$
-
-    `nats` is the summed (not the mean) loss over the text. Raises DataError when there are no bytes.
-
-    >>> bits_per_byte(nats=8 * math.log(2), num_bytes=2)
-    4.0
-    """
-    if num_bytes < 1:
-        raise DataError("bits per byte of an empty text", hint="give held-out text")
-    return nats / (math.log(2) * num_bytes)
 
 
 def perplexity(nats: float, tokens: int) -> float:

@@ -50,15 +50,21 @@ class Words:
 
     With `seen` None the vocabulary is closed: every id below `size` is a word and any other is an error.
     Otherwise it is open: `seen` holds the ids of the training text in order, all others are the unknown word.
+    `ending` says that a closed vocabulary has a word for the end of a sequence, so that none is added.
     """
 
     size: int
     seen: Int64[np.ndarray, " word"] | None = None
+    ending: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.ending is not None and (self.seen is not None or not 0 <= self.ending < self.size):
+            raise ValueError(f"ending {self.ending} is no word of a closed vocabulary of {self.size}")
 
     @property
     def end(self) -> int:
         """The number of </s>."""
-        return self.size
+        return self.size if self.ending is None else self.ending
 
     @property
     def unknown(self) -> int:
@@ -78,6 +84,8 @@ class Words:
     @property
     def outcomes(self) -> int:
         """How many things can come next: the words, </s> and, in an open vocabulary, the unknown word."""
+        if self.ending is not None:
+            return self.size
         return self.size + (1 if self.seen is None else 2)
 
     def number(self, ids: Int64[np.ndarray, " place"]) -> Int64[np.ndarray, " place"]:
@@ -153,11 +161,14 @@ class Counts:
         return len(self.tables)
 
 
-def count(sequences: Iterable[Ids], order: int, vocabulary: int | None = None) -> Counts:
+def count(
+    sequences: Iterable[Ids], order: int, vocabulary: int | None = None, end: int | None = None
+) -> Counts:
     """Count the runs of 1..`order` ids, with one <s> before and one </s> after each sequence.
 
-    Memory is about 40 bytes a place while an order is sorted, and 33 bytes a distinct run to keep.
-    Raises DataError for ids outside 0..vocabulary-1, where a vocabulary is given.
+    `end` is the id that stands for </s>, where a vocabulary has one. Memory is about 40 bytes a place while
+    an order is sorted, and 33 bytes a distinct run to keep. Raises DataError for ids outside 0..vocabulary-1,
+    where a vocabulary is given.
 
     >>> counts = count(["aba"], order=2)
     >>> counts.tables[0].counts.tolist()        # a, b, </s>, <s>
@@ -167,7 +178,7 @@ def count(sequences: Iterable[Ids], order: int, vocabulary: int | None = None) -
     """
     if order < 1:
         raise ValueError(f"order {order}: an n-gram has at least one id")
-    stream, words = Stream.of(sequences, None if vocabulary is None else Words(vocabulary))
+    stream, words = Stream.of(sequences, None if vocabulary is None else Words(vocabulary, ending=end))
     tables: list[Table] = []
     # row[i] is the row of the run that ends at place i, for the order before; the empty run is row 0.
     row = np.zeros(len(stream.ids), dtype=np.int64)
@@ -206,6 +217,14 @@ def find(
     row[row == len(keys)] = 0
     row[(keys[row] != wanted) | (history < 0)] = -1
     return row
+
+
+def suffixes(keys: Sequence[Int64[np.ndarray, " run"]], base: int) -> list[Int64[np.ndarray, " run"]]:
+    """For each order and run: the row, one table shorter, of the run without its first id (-1: none)."""
+    found = [np.zeros(len(keys[0]), dtype=np.int64)] if len(keys) else []
+    for k in range(1, len(keys)):
+        found.append(find(keys[k - 1], found[k - 1][keys[k] // base], keys[k] % base, base))
+    return found
 
 
 def rows(stream: Stream, keys: Sequence[Int64[np.ndarray, " run"]], base: int) -> Any:

@@ -11,9 +11,17 @@ from collections.abc import Iterable
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from liju.errors import RequestError
 from liju.ngram.counts import Counts, Ids, Stream, count, rows
 
 __all__ = ["StupidBackoff"]
+
+
+def _refusal(what: str) -> RequestError:
+    return RequestError(
+        f"stupid backoff has no {what}: its scores of all next words do not sum to one",
+        hint="rank with totals(), or measure with KneserNey",
+    )
 
 
 class StupidBackoff:
@@ -50,6 +58,18 @@ class StupidBackoff:
         """The log score of each whole sequence, </s> included."""
         logs, starts = self._score(sequences)
         return np.add.reduceat(logs, starts) if len(starts) else np.zeros(0)
+
+    def perplexity(self, sequences: Iterable[Ids]) -> float:
+        """Refused with RequestError: scores that do not sum to one have no perplexity."""
+        raise _refusal("perplexity")
+
+    def bits(self, sequences: Iterable[Ids]) -> float:
+        """Refused with RequestError: scores that do not sum to one are no code lengths."""
+        raise _refusal("bits")
+
+    def bits_per_byte(self, sequences: Iterable[Ids], num_bytes: int | None = None) -> float:
+        """Refused with RequestError, as `bits` is."""
+        raise _refusal("bits per byte")
 
     def _score(
         self, sequences: Iterable[Ids]
