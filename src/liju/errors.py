@@ -6,6 +6,7 @@
     ├── TokenizerError      a vocabulary that does not fit its text or its model
     ├── ModelError          sizes that do not fit together
     ├── BundleError         a model folder that is missing, torn or of an unknown kind
+    ├── ExportError         a model that another engine cannot hold, or whose answers there differ
     ├── CheckpointError     a run that cannot be continued
     ├── TrainingError       a loss that is not a number, no target to learn from
     ├── RequestError        what was asked of a loaded or served model cannot be answered
@@ -27,6 +28,7 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "DataError",
+    "ExportError",
     "LijuError",
     "MissingExtra",
     "ModelError",
@@ -68,6 +70,10 @@ class ModelError(LijuError):
 
 class BundleError(LijuError):
     """A model folder that is missing, torn or of an unknown kind."""
+
+
+class ExportError(LijuError):
+    """A model that another engine cannot hold, or that answers differently there."""
 
 
 class CheckpointError(LijuError):

@@ -28,6 +28,7 @@ VERBS = {
     "evaluate": "Step 6: numbers on held-out data, beside simpler systems.",
     "predict": "Answers to texts.",
     "serve": "Step 7: answers over HTTP.",
+    "export": "A trained model for another engine: llama.cpp, ONNX Runtime, CTranslate2.",
     "show": "Look at what a run holds.",
     "examples": "The worked examples: list, print, run.",
 }
