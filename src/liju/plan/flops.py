@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from liju.model.config import TransformerConfig
 from liju.plan.parameters import count_parameters
 
-__all__ = ["flops_per_token", "training_flops"]
+__all__ = ["Checkpointing", "Convention", "flops_per_token", "training_flops"]
+
+Convention = Literal["used", "6N"]
+Checkpointing = Literal["none", "selective", "full"]
 
 
 def training_flops(
-    config: TransformerConfig, length: int, target_length: int = 0, *, predicted: float = 1.0
+    config: TransformerConfig,
+    length: int,
+    target_length: int = 0,
+    *,
+    predicted: float = 1.0,
+    convention: Convention = "used",
+    causal: bool = False,
+    recompute: Checkpointing = "none",
 ) -> float:
     r"""FLOPs to train on one sample of `length` tokens (encoder-decoder: and `target_length`).
 
@@ -17,8 +29,13 @@ def training_flops(
     weight of a matrix product (2 forward, 4 backward) and the attention counted as if every place saw every
     other; windows count what they see. With an encoder and a decoder each matrix counts the tokens that go
     through it: $6 (N_{enc} s + N_{dec} t)$, where the keys and values of the cross-attention belong to the
-    encoder's tokens. N is without tables that are only looked up. `predicted` is the share of places that
-    reach the vocabulary (0.15 with masked words).
+    encoder's tokens. `predicted` is the share of places that reach the vocabulary (0.15 with masked words).
+
+    convention: "used" counts the matrices that a token goes through; "6N" all parameters, the tables that are
+    only looked up among them, as the published figures do (an encoder-decoder has no such figure, and is
+    counted as used). causal: count half of the attention in a decoder, what its order lets it see.
+    recompute: "full" runs the blocks forward once more, $8N + 16 L H d_k s$; "selective" the attention's
+    core alone (Korthikanti et al. 2022).
 
     >>> gpt3 = TransformerConfig(50257, 12288, 96, num_heads=96, family="decoder", max_length=2048,
     ...     norm_place="pre", embedding_norm=False, final_norm=True, head="lm", head_bias=False, pooler=False)
@@ -28,20 +45,26 @@ def training_flops(
     """
     parts = count_parameters(config)
     blocks = config.encoder_layers + config.decoder_layers
+    again = 4 / 3  # a third pass forward beside one forward and two for the gradients
+    weight = 6.0 * (again if recompute == "full" else 1)
     each = (parts.attention + parts.feedforward) / blocks
-    pairs = 12.0 * config.num_heads * config.d_k  # of one query with one key, all layers of products
+    pairs = 12.0 * config.num_heads * config.d_k  # of one query with one key, both products
+    pairs *= again if recompute != "none" else 1
+    own_pairs = pairs / 2 if causal else pairs
     flops = 0.0
     if config.has_encoder:
-        flops += 6.0 * each * config.encoder_layers * length
+        flops += weight * each * config.encoder_layers * length
         flops += pairs * length * _seen(config, config.encoder_layers, length)
     if config.has_decoder:
         own = target_length if config.family == "encdec" else length
-        flops += 6.0 * each * config.decoder_layers * own
-        flops += pairs * own * _seen(config, config.decoder_layers, own)
+        flops += weight * each * config.decoder_layers * own
+        flops += own_pairs * own * _seen(config, config.decoder_layers, own)
         if config.family == "encdec":
             ratio = config.num_kv_heads / (config.num_heads + config.num_kv_heads)
-            flops += 6.0 * parts.cross_attention * (ratio * length + (1 - ratio) * own)
+            flops += weight * parts.cross_attention * (ratio * length + (1 - ratio) * own)
             flops += pairs * own * length * config.decoder_layers
+    if convention == "6N" and config.family != "encdec":
+        return flops + weight * (parts.total - parts.attention - parts.feedforward) * length
     outs = target_length if config.family == "encdec" else length
     head = 0 if config.head == "none" else config.vocab_size * config.d_embedding
     head += config.d_model**2 if config.head == "mlm" else 0
@@ -49,7 +72,14 @@ def training_flops(
 
 
 def flops_per_token(
-    config: TransformerConfig, length: int, target_length: int = 0, *, predicted: float = 1.0
+    config: TransformerConfig,
+    length: int,
+    target_length: int = 0,
+    *,
+    predicted: float = 1.0,
+    convention: Convention = "used",
+    causal: bool = False,
+    recompute: Checkpointing = "none",
 ) -> float:
     """Training FLOPs a token, of samples of this length (encoder-decoder: a token of either side).
 
@@ -57,7 +87,16 @@ def flops_per_token(
     904
     """
     tokens = length + (target_length if config.family == "encdec" else 0)
-    return training_flops(config, length, target_length, predicted=predicted) / tokens
+    whole = training_flops(
+        config,
+        length,
+        target_length,
+        predicted=predicted,
+        convention=convention,
+        causal=causal,
+        recompute=recompute,
+    )
+    return whole / tokens
 
 
 def _seen(config: TransformerConfig, layers: int, length: int) -> float:

@@ -1,4 +1,4 @@
-"""Bytes that training and serving need, by part."""
+"""Bytes that training and serving need in one process, by part."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ __all__ = ["Memory", "kv_cache_bytes", "serving_memory", "training_memory"]
 
 Precision = Literal["float32", "bfloat16"]
 
+# What glibc's allocator keeps beside the live tensors, fitted once on 14 configurations of all families (the
+# largest error was 4 %). It cannot give a freed block of 64-byte alignment to a tensor of the same size.
+REUSED = 0.4  # share of the gradients that lie where activations were
+HOLES = 0.5  # share of the forward pass's temporaries whose room stays empty
+MAPPED = 32 << 20  # larger blocks are mapped, and given back when they are freed
+
 
 @dataclass(frozen=True)
 class Memory:
@@ -22,7 +28,8 @@ class Memory:
     optimizer: int = 0
     activations: int = 0  # kept from the forward pass for the backward pass
     logits: int = 0  # of the vocabulary: their softmax and its gradients
-    workspace: int = 0  # gradients on their way through one block, and what the allocator cannot use
+    workspace: int = 0  # gradients on their way through one block; blocks gathered from other devices
+    allocator: int = 0  # holes that nothing fits into, less the gradients that fall into old ones
     cache: int = 0  # keys and values
 
     @property
@@ -48,7 +55,7 @@ def training_memory(
     the matrices in the blocks. Activations are what the blocks keep for the backward pass (Korthikanti et
     al. 2022, section 4, counted for these blocks); under bfloat16 the matrix products' are half as wide.
     `predicted` is the share of places that reach the vocabulary. Measured on a CPU (peak of the resident
-    set, nine small configurations of all families, both precisions): the total is within 20 % of it.
+    set of whole trainings, beside the program): within 10 % of it (tests/plan, bench/plan.py).
 
     >>> memory = training_memory(TransformerConfig(vocab_size=97, d_model=12, num_layers=1), 64, 16)
     >>> memory.optimizer == 2 * memory.weights
@@ -57,36 +64,37 @@ def training_memory(
     parts = count_parameters(config)
     total = parts.total
     matrices = parts.attention + parts.cross_attention + parts.feedforward
-    if optimizer == "muon":
-        states = 4 * matrices + 8 * (total - matrices)
-    else:
-        states = 8 * total
+    states = 4 * matrices + 8 * (total - matrices) if optimizer == "muon" else 8 * total
     narrow = 2 if precision == "bfloat16" else 4
-    encoder, decoder = config.encoder_layers, config.decoder_layers
+    blocks, decoder = config.encoder_layers + config.decoder_layers, config.decoder_layers
     if config.family == "encdec":
         places = places // 2
-    kept = places * _block_bytes(config, length, narrow) * (encoder + decoder)
+    kept = places * _block_bytes(config, length, narrow) * blocks
+    passed = places * _passed_bytes(config, length, narrow) * blocks
     if config.family == "encdec":
         kept += places * decoder * (_attention_bytes(config, length, narrow) + 4 * config.d_model)
+        passed += places * decoder * _crossing_bytes(config, length, narrow)
     kept += places * 4 * config.d_model * 3  # embeddings, their norm, the final norm
     if config.head == "mlm":
         kept += int(predicted * places) * 4 * config.d_model * 4
     outputs = 0 if config.head == "none" else int(predicted * places) * config.vocab_size
     if precision == "bfloat16":
         kept += 2 * matrices  # autocast keeps a narrow copy of each matrix until the step is over
-    logits = outputs * (12 if precision == "float32" else 16)  # in bfloat16 a wide copy more
+    logits = outputs * 12  # log-softmax and two gradients, in float32
     passing = places * 4 * config.d_ff * (3 if config.gated else 2) + 4 * parts.token
+    if optimizer == "muon":  # updates of the largest shape, stacked, and three products of Newton and Schulz
+        passing += 16 * parts.feedforward * (2 / 3 if config.gated else 1 / 2)
     if config.position == "relative":
         passing += places * 4 * 3 * config.num_heads * length
-    # Blocks of memory that are free but in the wrong place: about 8 % was measured.
-    slack = 0.08 * (8 * total + states + kept + logits + passing)
+    holes = HOLES * passed + (4 * outputs if 4 * outputs < MAPPED else 0)
     return Memory(
         weights=4 * total,
         gradients=4 * total,
         optimizer=states,
         activations=int(kept),
         logits=logits,
-        workspace=int(passing + slack),
+        workspace=int(passing),
+        allocator=int(holes - REUSED * 4 * total),
     )
 
 
@@ -108,11 +116,38 @@ def _block_bytes(config: TransformerConfig, length: int, narrow: int) -> float:
 def _attention_bytes(config: TransformerConfig, length: int, narrow: int) -> float:
     queries, keys = config.num_heads * config.d_k, config.num_kv_heads * config.d_k
     kept = narrow * (config.d_model + 2 * queries + 2 * keys)
-    if narrow < 4:  # on a CPU the plain path: the probabilities are kept, wide and narrow
-        kept += 6 * config.num_heads * length
-    elif config.position == "relative":  # and so with a bias that learns
-        kept += 4 * config.num_heads * length
+    if narrow < 4 or config.position == "relative":  # on a CPU then the plain path: probabilities are kept
+        kept += narrow * config.num_heads * length
+        if keys != queries:  # repeated, a copy for each query head
+            kept += narrow * 2 * queries
     return kept
+
+
+def _passed_bytes(config: TransformerConfig, length: int, narrow: int) -> float:
+    """Bytes a place that one block computes in the forward pass and does not keep."""
+    passed = _summed_bytes(config, 1 if config.norm_place == "parallel" else 2, narrow)
+    queries, keys = config.num_heads * config.d_k, config.num_kv_heads * config.d_k
+    if config.position == "rope":  # unturned, four products of halves, two sums of them
+        passed += narrow * 4 * (queries + keys)
+    elif config.position == "relative":  # unscaled queries; scores, and the same with their bias
+        passed += narrow * (queries + 2 * config.num_heads * length)
+    if config.activation == "relu" and not config.gated:
+        passed += narrow * config.d_ff
+    return passed
+
+
+def _crossing_bytes(config: TransformerConfig, length: int, narrow: int) -> float:
+    passed = _summed_bytes(config, 1, narrow)
+    if config.position == "relative":
+        passed += narrow * (config.num_heads * config.d_k + config.num_heads * length)
+    return passed
+
+
+def _summed_bytes(config: TransformerConfig, sublayers: int, narrow: int) -> float:
+    """Outputs of sublayers before they are added, and sums that an RMS norm does not keep."""
+    once = narrow + 4 * (config.norm == "rms") + 4 * bool(config.dropout)
+    once += 4 if narrow < 4 else 0  # the norm's output before it is cast
+    return config.d_model * sublayers * once
 
 
 def kv_cache_bytes(config: TransformerConfig, tokens: int, bytes_each: int = 2) -> int:
