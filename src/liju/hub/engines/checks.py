@@ -17,7 +17,18 @@ from liju.hub.files import read_json
 from liju.model import Transformer, TransformerConfig
 from liju.samples.batch import Side
 
-__all__ = ["TEXTS", "Check", "Made", "apart", "ends_alike", "greedy", "next_logp", "probe_ids", "same_tokens"]
+__all__ = [
+    "TEXTS",
+    "Check",
+    "Made",
+    "apart",
+    "ends_alike",
+    "greedy",
+    "larger",
+    "next_logp",
+    "probe_ids",
+    "same_tokens",
+]
 __all__ += ["start_of"]
 
 # Ordinary text that the probes begin with.
@@ -73,6 +84,15 @@ def apart(ours: Float[np.ndarray, ...], theirs: Float[np.ndarray, ...]) -> float
         return float("inf")
     scale = max(float(np.abs(ours).max()), 1e-30)
     return float(np.abs(ours.astype(np.float64) - theirs).max()) / scale
+
+
+def larger(a: float, b: float) -> float:
+    """The larger of two figures; one that is not a number stays (Python's max may lose it).
+
+    >>> larger(1.0, float("nan")), larger(1.0, 2.0)
+    (nan, 2.0)
+    """
+    return float(np.maximum(a, b))
 
 
 def probe_ids(bundle: Bundle, longest: int) -> list[list[int]]:
@@ -176,7 +196,7 @@ def same_tokens(
             worst = float("inf")  # one of them ended, and the other did not
             continue
         logp = next_logp(model, [*prompt, *a[:at]], None if sources is None else sources[i])
-        worst = max(worst, float((logp[a[at]] - logp[b[at]]).abs() / (logp.max() - logp.min())))
+        worst = larger(worst, float((logp[a[at]] - logp[b[at]]).abs() / (logp.max() - logp.min())))
         ties += 1
     details = {"answers": len(ours), "equal": equal, "tokens": compared, "ties": ties}
     return Check(name, what, worst, bound, details)

@@ -16,6 +16,7 @@ from liju.hub.engines.checks import (
     Made,
     ends_alike,
     greedy,
+    larger,
     next_logp,
     probe_ids,
     same_tokens,
@@ -115,7 +116,7 @@ class _Generator(_Asked):
             told = np.array(self.engine.forward_batch([self.named(prompt)], return_log_probs=True))[0]
             for at in range(len(prompt)):
                 logp = next_logp(self.model, prompt[: at + 1]).numpy()
-                worst = max(worst, float(np.abs(logp - told[at]).max() / (logp.max() - logp.min())))
+                worst = larger(worst, float(np.abs(logp - told[at]).max() / (logp.max() - logp.min())))
                 places += 1
         what = f"log-probabilities of the next token at {places} places, as a share of their spread"
         room = max(1, min(TOKENS, self.bundle.config.max_length - max(map(len, prompts)) - 1))
@@ -142,7 +143,7 @@ class _Translator(_Asked):
             for at, told in enumerate(scored.log_probs):
                 logp = next_logp(self.model, [*self.start, *target[:at]], source)
                 ours = logp[[*target, *ends][at]]
-                worst = max(worst, float((ours - told).abs() / (logp.max() - logp.min())))
+                worst = larger(worst, float((ours - told).abs() / (logp.max() - logp.min())))
         words = sum(len(target) for target in targets)
         what = f"log-probabilities of {words} words of given answers, as a share of their spread"
         room = max(1, min(TOKENS, self.bundle.config.max_length - 1))
