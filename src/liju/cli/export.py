@@ -11,9 +11,9 @@ __all__ = ["export"]
 
 NEXT = {
     "huggingface": "liju show model {out}",
-    "gguf": "llama-cli -m {out}/{file}",
-    "onnx": "liju show laws {run}",
-    "ctranslate2": "liju show laws {run}",
+    "gguf": "{program} -m {out}/{file}",
+    "onnx": "cat {out}/export.json",
+    "ctranslate2": "cat {out}/export.json",
 }
 
 
@@ -71,11 +71,13 @@ def export(
         print(f"{shown_path(out / name)}  {file['bytes']:,} bytes")
     print(f"asked {report.engine}:")
     for check in report.checks:
-        print(f"  {check.name}: {check.what}: {check.figure:.1e}, bound {check.bound:.0e}")
+        print(f"  {check.name}: {check.what}: {check.figure:.2g}, bound {check.bound:.2g}")
     for name in report.left_out:
         print(f"  left out: {name}")
     for note in report.notes:
         print(f"  note: {note}")
     print(f"written: {shown_path(out / 'export.json')}")
     file = next((name for name in report.files if name.endswith(".gguf")), "")
-    say_next(NEXT[to].format(out=shown_path(out), run=shown_path(run), file=file))
+    # Of llama.cpp's own programs.
+    program = "llama-cli" if bundle.config.has_decoder else "llama-embedding"
+    say_next(NEXT[to].format(out=shown_path(out), file=file, program=program))

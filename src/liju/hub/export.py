@@ -5,7 +5,7 @@
 >>> [target for target in TARGETS if expressible(decoder, target) is None]
 ['huggingface', 'gguf', 'onnx', 'ctranslate2']
 >>> expressible(decoder.replace(position="learned"), "gguf")
-"position is 'learned' (llama.cpp's llama has 'rope'); nearest: ctranslate2 or onnx"
+"position is 'learned' (llama.cpp's llama has 'rope'); nearest: ctranslate2, onnx"
 """
 
 from __future__ import annotations
@@ -169,9 +169,9 @@ def export(
             made.engine,
             _files(partial),
             made.checks,
-            made.left_out,
+            sorted({_layer(name) for name in made.left_out}),
             made.notes,
-            made.details,
+            {**made.details, **({"labels": bundle.labels} if bundle.labels else {})},
             bundle.folder.resolve().name,
         )
         for check in report.checks:
@@ -209,6 +209,12 @@ def _files(folder: Path) -> dict[str, dict[str, Any]]:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             found[path.relative_to(folder).as_posix()] = {"bytes": os.path.getsize(path), "sha256": digest}
     return found
+
+
+def _layer(name: str) -> str:
+    """The layer that a tensor belongs to: heads.words of heads.words.dense.bias."""
+    parts = name.split(".")
+    return ".".join(parts[:2] if parts[0] == "heads" else parts[:1]) if " " not in name else name
 
 
 def _shown(check: Check) -> str:

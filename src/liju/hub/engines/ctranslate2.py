@@ -3,7 +3,7 @@
 >>> from liju.model import TransformerConfig
 >>> misfit(TransformerConfig.default("encdec", vocab_size=11, d_model=8, num_heads=2), ["words"])
 >>> misfit(TransformerConfig(vocab_size=11), ["words"])
-'it is for models that write'
+'CTranslate2 is for models that write'
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ACTIVATIONS = {"relu": "RELU", "gelu": "GELU", "gelu_tanh": "GELUTanh", "silu": 
 def misfit(config: TransformerConfig, heads: Sequence[str]) -> str | None:
     """Why CTranslate2 cannot compute this; None where it can."""
     if config.family == "encoder":
-        return "it is for models that write"
+        return "CTranslate2 is for models that write"
     found = []
     if "words" not in heads or config.head != "lm":
         found.append(f"head is {config.head!r} (it has 'lm')")

@@ -237,7 +237,7 @@ def misfit(config: TransformerConfig, heads: Sequence[str]) -> str | None:
     "activation is 'gelu' (llama.cpp's llama has 'silu')"
     """
     if config.family == "encdec":
-        return "no shape of an encoder-decoder is written"
+        return "liju writes the decoders and encoders of llama.cpp, no encoder-decoder"
     if shape_of(config) is None:
         shapes = [shape for shape in SHAPES if shape.family == config.family]
         return "; ".join(min((_reasons(config, shape) for shape in shapes), key=len))

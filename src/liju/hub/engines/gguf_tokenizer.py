@@ -75,7 +75,7 @@ def vocabulary(tokenizer: Tokenizer, size: int) -> Vocabulary:
 
     >>> from liju.config import Vocab
     >>> from liju.vocab import train
-    >>> made = vocabulary(train(["low lower lowest"] * 9, Vocab(size=270), "decoder"), 300)
+    >>> made = vocabulary(train(["low lower lowest"] * 9, Vocab(size=300), "decoder"), 300)
     >>> made.model, made.pre, made.exact, len(made.tokens), made.flags["add_bos_token"]
     ('gpt2', 'gpt-2', False, 300, True)
     """

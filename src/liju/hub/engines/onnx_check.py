@@ -140,7 +140,7 @@ class _Asked:
                 written += new
             theirs.append(written)
         theirs = ends_alike(theirs, room, eos)
-        return same_tokens(self.model, prompts, ours, theirs, 1e-4, sources)
+        return same_tokens(self.model, prompts, ours, theirs, BOUND, sources)
 
     # ours and theirs
 
