@@ -52,7 +52,7 @@ def sentences() -> list[str]:
     return [" ".join(words) for words in groups]
 
 
-@pytest.mark.parametrize("position", ["sinusoidal", "relative"])
+@pytest.mark.parametrize("position", ["sinusoidal", pytest.param("relative", marks=pytest.mark.slow)])
 def test_a_trained_translator_greedy_and_with_beams(position, tmp_path):
     """A trained model: random weights have near ties. Greedy answers are equal token for token; beams with
     length_penalty 0 too, where both rank by the log-probability alone."""

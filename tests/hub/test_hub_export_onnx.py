@@ -61,7 +61,7 @@ def test_a_longer_row_than_the_table_is_an_error_there_too(build, tmp_path):
         session.run(None, {"input_ids": ids, "attention_mask": ids})
 
 
-@pytest.mark.parametrize("position", ["sinusoidal", "relative"])
+@pytest.mark.parametrize("position", ["sinusoidal", pytest.param("relative", marks=pytest.mark.slow)])
 def test_a_trained_translator_writes_the_same_words(position, tmp_path):
     bundle = translator(position)
     assert bundle.provenance["loss"] < 0.6
