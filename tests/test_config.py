@@ -143,6 +143,11 @@ def test_hints_of_wrong_values_can_be_copied():
             "evaluate.baselines",
             "leave it out",
         ),
+        (
+            '[finetune]\ntask = "classification"\ntrain = ["a"]\n[evaluate]\nbaselines = ["statistical"]',
+            "evaluate.baselines",
+            "leave it out",
+        ),
     ],
 )
 def test_impossible_combinations(text, key, hint):

@@ -68,11 +68,12 @@ def combinations(project: Project) -> Iterator[tuple[Problem, tuple[str, ...]]]:
         )
     if not re.fullmatch(r"all|head|top-[1-9]\d*", finetune.trainable):
         yield ("finetune.trainable", f"unknown value {finetune.trainable!r}", "all, head or top-2"), ()
-    if "retrieval" in project.evaluate.baselines and finetune.task not in ("", "translation"):
-        yield (
-            ("evaluate.baselines", f"'retrieval' is no baseline of {finetune.task!r}", "leave it out"),
-            ("finetune.task",),
-        )
+    for baseline in ("retrieval", "statistical"):
+        if baseline in project.evaluate.baselines and finetune.task not in ("", "translation"):
+            yield (
+                ("evaluate.baselines", f"{baseline!r} is no baseline of {finetune.task!r}", "leave it out"),
+                ("finetune.task",),
+            )
     if pretrain.micro_batch_tokens < model.max_length:
         yield (
             (

@@ -10,6 +10,7 @@ __all__ = ["Evaluate", "Finetune", "Model", "Pretrain", "Project", "Section", "S
 __all__ += ["OBJECTIVE_OF", "TASKS_OF", "Vocab", "is_section"]
 
 Family = Literal["encoder", "decoder", "encdec"]
+Baseline = Literal["majority", "ngram", "scratch", "retrieval", "statistical"]
 Schedule = Literal["cosine", "inverse-sqrt", "wsd", "constant"]
 
 # What each family learns without labels, and what it is fine-tuned for, when the file does not say.
@@ -191,7 +192,7 @@ class Finetune(Section):
 class Evaluate(Section):
     """Step 6: numbers on held-out data, beside simpler systems."""
 
-    baselines: list[Literal["majority", "ngram", "scratch", "retrieval"]] = ["majority", "ngram", "scratch"]
+    baselines: list[Baseline] = ["majority", "ngram", "scratch"]
     """what the model is compared with; scratch is the same network without pre-training"""
     seeds: int = Field(default=1, ge=1)
     """fine-tune this many times with different seeds; the table gives mean and deviation"""

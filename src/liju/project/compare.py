@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from liju.evaluate import METRICS, ScoreTable
 from liju.finetune import Answer, Example, Task, finetune
-from liju.ngram import KneserNey, NgramClassifier, TranslationMemory
+from liju.ngram import KneserNey, NgramClassifier, StatisticalTranslator, TranslationMemory
 from liju.project.directory import Stopped, write_json
 from liju.project.leaks import examples_of
 from liju.project.parts import TASK_TYPES, initialise, trained
@@ -149,6 +149,19 @@ def _simple(
                 return [{"text": text} for text in memory.translate([e["source"] for e in test])]
 
             found.append(("n-gram", "translation memory: the nearest training pair", nearest))
+        if "statistical" in wanted:
+            most = 100_000  # a few minutes of one thread, and a few GB
+
+            def phrases() -> list[Answer]:
+                pairs = [(example["source"], example["target"]) for example in train[:most]]
+                model = StatisticalTranslator().fit(
+                    [source for source, _ in pairs], [target for _, target in pairs]
+                )
+                return [{"text": text} for text in model.translate([e["source"] for e in test])]
+
+            note = "phrases by IBM Model 1, Kneser-Ney, beam search"
+            note += f"; the first {most:,} pairs" if len(train) > most else ""
+            found.append(("statistical", note, phrases))
         if "majority" in wanted:
             found.append(("copy", "the source as it is", lambda: [{"text": e["source"]} for e in test]))
     elif "ngram" in wanted:
