@@ -33,8 +33,9 @@ class StatisticalTranslator:
     taken where the alignments agree, and the weights $\lambda_k$ tuned on pairs that nothing else is learned
     from. Source words are compared in lower case; a word never seen is copied.
 
-    Words are those of `segments`: a Han character is one. Pairs of more than 100 words a side are left out, and
-    longer texts are translated in pieces of at most 100. Everything is a function of the pairs and the seed.
+    Words are those of `segments`: a Han character is one. Pairs of more than 100 words a side are left out,
+    and longer texts are translated in pieces of at most 100. Everything is a function of the pairs and the
+    seed.
 
     >>> pairs = [("a red dog", "ein roter Hund"), ("a dog", "ein Hund"), ("a red cat", "eine rote Katze")]
     >>> model = StatisticalTranslator().fit(*zip(*pairs * 3), tune=0)

@@ -53,10 +53,10 @@ def search_weights(
 ) -> tuple[list[float], float]:
     """The weights whose best choices have the best BLEU, and that BLEU, from `begin` and from starts near it.
 
-    One weight after the other is made smaller and larger by a few factors until none gains. No weight changes
-    its sign: on a few hundred sentences that gains on the lists, and loses on other text. Where a sentence has
-    fewer choices than others, its last is repeated. The sum of absolute weights is kept at that of `begin`:
-    only the ratios matter to which choice is best.
+    One weight after the other is made smaller and larger by a few factors until none gains. No weight
+    changes its sign: on a few hundred sentences that gains on the lists and loses on other text. Where a
+    sentence has fewer choices than others, its last is repeated. The sum of absolute weights is kept at that
+    of `begin`: only the ratios matter to which choice is best.
     """
     draw = np.random.default_rng(seed)
     start = np.array(begin, dtype=np.float64)
