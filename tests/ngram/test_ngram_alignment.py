@@ -121,6 +121,8 @@ def test_symmetrised_by_hand():
     assert symmetrised([3, 1], [NULL, 1, NULL, NULL]) == [(1, 1), (3, 0)]
     # The same, but target 0 has a partner already: "and" leaves it out.
     assert symmetrised([0, 1], [0, 1, NULL, 0]) == [(0, 0), (1, 1)]
+    # 3-3 touches 2-2, but source 3 and target 3 have partners by then (3-2 and 1-3).
+    assert symmetrised([NULL, NULL, 2, 3], [NULL, 3, 2, 2]) == [(1, 3), (2, 2), (3, 2)]
     assert symmetrised([], []) == []
 
 
