@@ -10,6 +10,33 @@ from liju.model import Transformer, TransformerConfig
 BERT = {"vocab_size": 101, "d_model": 12, "num_layers": 3, "num_heads": 3, "d_ff": 20, "max_length": 32}
 LLAMA = {"vocab_size": 101, "d_model": 12, "num_layers": 3, "num_heads": 3, "d_ff": 20, "max_length": 32}
 
+MODERN = {
+    **BERT,
+    "norm_place": "pre",
+    "norm_bias": False,
+    "norm_eps": 1e-5,
+    "final_norm": True,
+    "first_norm": False,
+    "gated": True,
+    "bias": False,
+    "position": "rope",
+    "rope_theta": 16e4,
+    "rope_theta_local": 1e2,
+    "pooler": False,
+}
+GPT = {
+    **BERT,
+    "family": "decoder",
+    "norm_eps": 1e-5,
+    "embedding_norm": False,
+    "activation": "gelu_tanh",
+    "head": "lm",
+    "head_bias": False,
+    "pooler": False,
+}
+AFTER_GPT = {"norm_place": "pre", "final_norm": True}
+BART = {**BERT, "family": "encdec", "norm_eps": 1e-5, "head": "lm", "head_bias": True, "pooler": False}
+
 
 @pytest.fixture(scope="session")
 def build():
@@ -53,4 +80,43 @@ def shapes() -> dict[str, tuple[TransformerConfig, dict[str, int]]]:
         "Qwen3ForCausalLM": (decoder(qk_norm=True, d_k=6, num_kv_heads=1), {}),
         "T5ForConditionalGeneration": (encdec(num_decoder_layers=2), {}),
         "T5 v1.1": (encdec(tied=False, gated=True, activation="gelu_tanh", d_k=6), {}),
+        "BertForTokenClassification": (TransformerConfig(**typed, head="none", pooler=False), {"tag": 5}),
+        "BertForQuestionAnswering": (TransformerConfig(**typed, head="none", pooler=False), {"span": 2}),
+        "RoFormerForMaskedLM": (TransformerConfig(**typed, position="rope", pooler=False), {}),
+        "RoFormerForTokenClassification": (
+            TransformerConfig(**typed, position="rope", pooler=False, head="none"),
+            {"tag": 5},
+        ),
+        "RoFormerModel": (TransformerConfig(**typed, position="rope", pooler=False, head="none"), {}),
+        "ModernBertForMaskedLM": (TransformerConfig(**MODERN, window=3, global_every=2), {}),
+        "ModernBERT, no window, biases in norms": (
+            TransformerConfig(**{**MODERN, "norm_bias": True, "head_bias": False}),
+            {},
+        ),
+        "ModernBertModel": (TransformerConfig(**MODERN, head="none", window=2, global_every=3), {}),
+        "LlamaForCausalLM, stretched": (decoder(rope_scaling=(8.0, 1.0, 4.0, 16.0), rope_theta=5e2), {}),
+        "GPT2LMHeadModel": (TransformerConfig(**GPT, **AFTER_GPT), {}),
+        "OpenAIGPTLMHeadModel": (TransformerConfig(**{**GPT, "d_ff": 48}), {}),
+        "OPTForCausalLM": (
+            TransformerConfig(**GPT | {"activation": "relu"}, **AFTER_GPT, position_offset=2),
+            {},
+        ),
+        "OPT-350m": (
+            TransformerConfig(**GPT | {"activation": "relu"}, position_offset=2, d_embedding=7),
+            {},
+        ),
+        "BartForConditionalGeneration": (
+            TransformerConfig(**BART, embedding_norm=True, position_offset=2, num_decoder_layers=2),
+            {},
+        ),
+        "MarianMTModel": (
+            TransformerConfig(
+                **{**BART, "activation": "silu"},
+                embedding_norm=False,
+                position="sinusoidal",
+                sinusoid_halves=True,
+                embedding_scale=True,
+            ),
+            {},
+        ),
     }

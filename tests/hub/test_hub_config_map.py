@@ -112,11 +112,18 @@ def test_which_class_says_it(family, switches, name):
     assert bool(misfits(config)) == (name is None)
 
 
-def test_llama_with_scaled_rotation_is_refused():
+@pytest.mark.parametrize(
+    ("rope", "message"),
+    [
+        ({"rope_type": "yarn", "factor": 8.0}, "rope_parameters.rope_type is 'yarn'"),
+        ({"rope_type": "llama3", "factor": 8.0}, "rope_parameters has no 'low_freq_factor'"),
+    ],
+)
+def test_a_scaled_rotation_that_no_switch_expresses_is_refused(rope, message):
     config = TransformerConfig.default("decoder", vocab_size=23, d_model=12, num_heads=3)
     values = to_json(config, architecture(config))
-    values["rope_parameters"] = {"rope_type": "llama3", "rope_theta": 5e5, "factor": 8.0}
-    with pytest.raises(BundleError, match=r"config.json: rope_parameters.rope_type is 'llama3'"):
+    values["rope_parameters"] = {"rope_theta": 5e5, **rope}
+    with pytest.raises(BundleError, match=f"config.json: {message}"):
         from_json(values)
 
 

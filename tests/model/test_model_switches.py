@@ -64,7 +64,14 @@ def test_switch(family, switch, value):
 
 def test_every_switch_is_in_the_matrix():
     sizes = {"vocab_size", "d_model", "num_layers", "num_heads", "num_decoder_layers", "max_length", "family"}
-    values = {"norm_eps", "rope_theta", "init_std", "relative_buckets", "relative_max_distance"}
+    values = {
+        "norm_eps",
+        "rope_theta",
+        "rope_scaling",
+        "init_std",
+        "relative_buckets",
+        "relative_max_distance",
+    }
     elsewhere = {"global_every", "num_types", "position_offset"}  # in CASES
     known = {field.name for field in dataclasses.fields(TransformerConfig)}
     assert known == {name for name, _ in matrix()} | sizes | values | elsewhere

@@ -26,7 +26,6 @@ from liju.errors import BundleError, LijuError
 from liju.hub.config_map import Architecture, architecture, from_json, misfits, to_json
 from liju.hub.convert import export_tensors, import_tensors
 from liju.hub.files import load_tokenizer, read_json, rename, save_tokenizer, write_json
-from liju.hub.names import tied_copies
 from liju.hub.weights import dtype_name, read_weights, write_weights
 from liju.model import Transformer, TransformerConfig
 
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Bundle", "import_folder", "load_bundle", "save_bundle"]
 
 FORMAT = 1  # of liju.json
+NAMED = {"label", "tag"}  # heads whose outputs have names
 
 
 @dataclass(frozen=True)
@@ -200,22 +200,25 @@ def import_folder(folder: str | Path) -> Bundle:
     folder = Path(folder)
     settings = read_json(folder / "config.json")
     config, where = from_json(settings, str(folder / "config.json"))
-    tensors = read_weights(folder)
+    table = where.table(config)
+    tensors = where.kind.named_now(read_weights(folder), table)
     task: dict[str, Any] = {}
     heads = dict.fromkeys(where.heads, 2)
-    if "label" in heads:
+    for head in NAMED & heads.keys():
         names = settings.get("id2label") or {}
         task["labels"] = [names[key] for key in sorted(names, key=int)]
-        theirs = next(row.theirs for row in where.table(config) if row.ours == ("heads.label.weight",))
+        theirs = next(row.theirs for row in table if row.ours == (f"heads.{head}.weight",))
         if theirs in tensors:
-            heads["label"] = len(tensors[theirs])
+            heads[head] = len(tensors[theirs])
         if not task["labels"]:
-            task["labels"] = [f"LABEL_{i}" for i in range(heads["label"])]
+            task["labels"] = [f"LABEL_{i}" for i in range(heads[head])]
+    if (start := settings.get("decoder_start_token_id")) is not None:
+        task["start"] = start
     if "words" in heads:
         heads["words"] = config.vocab_size
     tokenizer = load_tokenizer(folder, required=False)
     _check_sizes(config, tokenizer, task, heads, str(folder))
-    model = _fill(folder, config, heads, where, _modern(tensors))
+    model = _fill(folder, config, heads, where, tensors)
     return Bundle(model, tokenizer, task, {"imported from": folder.name}, folder, where.name)
 
 
@@ -241,7 +244,7 @@ def _fill(
     else:
         table = where.table(config)
         shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
-        ours = import_tensors(tensors, table, shapes, tied_copies(where.kind.model_type, table), file)
+        ours = import_tensors(tensors, table, shapes, where.kind.copies_beside(table), file)
         rest = {name: tensor for name, tensor in state.items() if name not in ours}
         extra = folder / "liju.safetensors"
         ours |= _exactly(read_weights(extra) if rest or extra.exists() else {}, rest, str(extra))
@@ -265,18 +268,6 @@ def _exactly(tensors: Mapping[str, Tensor], state: Mapping[str, Tensor], where: 
     return dict(tensors)
 
 
-def _modern(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Norms of files from before 2019 are called gamma and beta."""
-    return {
-        name.removesuffix("LayerNorm.gamma") + "LayerNorm.weight"
-        if name.endswith("LayerNorm.gamma")
-        else name.removesuffix("LayerNorm.beta") + "LayerNorm.bias"
-        if name.endswith("LayerNorm.beta")
-        else name: tensor
-        for name, tensor in tensors.items()
-    }
-
-
 def _outputs(state: Mapping[str, Tensor], head: str) -> int:
     """How many outputs a head has."""
     weight = state.get(f"heads.{head}.weight")
@@ -295,8 +286,9 @@ def _check_sizes(
             f"{where}: the tokenizer has {tokenizer.size} tokens, the embedding {config.vocab_size} rows"
         )
     labels = task.get("labels")
-    if labels and "label" in heads and len(labels) != heads["label"]:
-        raise BundleError(f"{where}: {len(labels)} labels for a head of {heads['label']} outputs")
+    for head in NAMED & heads.keys():
+        if labels and len(labels) != heads[head]:
+            raise BundleError(f"{where}: {len(labels)} labels for a head of {heads[head]} outputs")
 
 
 def _reasons(config: TransformerConfig, heads: Mapping[str, int]) -> list[str]:
@@ -321,15 +313,15 @@ def _settings(
         specials = {"pad": specials["pad"], "bos": None, "eos": None}
     values |= {f"{key}_token_id": value for key, value in specials.items()}
     if config.family == "encdec":
-        values["decoder_start_token_id"] = specials["pad"] if tokenizer is not None else 0
-    labels = task.get("labels")
-    if "label" in heads:
-        labels = labels or [f"LABEL_{i}" for i in range(heads["label"])]
+        values["decoder_start_token_id"] = task.get("start", specials["pad"] if tokenizer is not None else 0)
+    for head in sorted(NAMED & heads.keys()):
+        labels = task.get("labels") or [f"LABEL_{i}" for i in range(heads[head])]
         values |= {
             "id2label": {str(i): str(label) for i, label in enumerate(labels)},
             "label2id": {str(label): i for i, label in enumerate(labels)},
-            "problem_type": "single_label_classification",
         }
+        if head == "label":
+            values["problem_type"] = "single_label_classification"
     return values
 
 

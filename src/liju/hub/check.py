@@ -9,6 +9,7 @@ from torch import Tensor
 
 from liju.errors import BundleError
 from liju.model import Transformer, TransformerConfig
+from liju.model.heads import POOLED
 from liju.samples.batch import Batch, Side
 
 __all__ = ["BOUNDS", "check_export", "difference", "probe_batch", "probe_outputs"]
@@ -47,7 +48,7 @@ def probe_outputs(model: Transformer, batch: Batch | None = None) -> dict[str, T
         hidden = model(batch)
         outputs = {"hidden": hidden.float() if hidden.dtype.itemsize < 4 else hidden}
         for name in model.heads:
-            picked = hidden.flatten(0, 1) if name == "words" else hidden[:, 0]
+            picked = hidden[:, 0] if name in POOLED else hidden.flatten(0, 1)
             outputs[name] = model.predict(name, picked)
         return {name: tensor.detach().cpu() for name, tensor in outputs.items()}
     finally:

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from liju.errors import BundleError, ModelError, did_you_mean
-from liju.hub.kinds import KINDS, PLAIN, REQUIRED, Kind
+from liju.hub.families import KINDS
+from liju.hub.kinds import ANY, PLAIN, REQUIRED, Kind
 from liju.hub.names import Name
 from liju.model import TransformerConfig
 
@@ -54,6 +55,8 @@ def misfits(config: TransformerConfig, kind: Kind | None = None) -> list[str]:
         return min(found, key=len)
     found = []
     for switch, allowed in {**PLAIN, **kind.fixed}.items():
+        if allowed is ANY or switch in kind.keys:
+            continue
         allowed = allowed if isinstance(allowed, tuple) else (allowed,)
         value = getattr(config, switch)
         if value not in allowed:
@@ -119,7 +122,7 @@ def from_json(values: Mapping[str, Any], file: str = "config.json") -> tuple[Tra
         if key in values and values[key] not in (expected, None):
             raise BundleError(f"{file}: {key} is {values[key]!r}, and liju has no such switch")
     heads, pooler = kind.variants[name]
-    switches = {k: v[0] if isinstance(v, tuple) else v for k, v in kind.fixed.items()}
+    switches = {k: v[0] if isinstance(v, tuple) else v for k, v in kind.fixed.items() if v is not ANY}
     try:
         for switch, (key, default) in kind.keys.items():
             value = values.get(key)

@@ -42,7 +42,7 @@ def export_tensors(
             continue
         parts = [left.pop(ours) for ours in name.ours]
         tensor = torch.cat(parts) if len(parts) > 1 else parts[0]
-        tensor = tensor.mT if name.op == "transpose" else tensor
+        tensor = _laid_out(tensor, name)
         theirs[name.theirs] = tensor.detach().to("cpu").contiguous()
     return theirs, left
 
@@ -80,10 +80,13 @@ def import_tensors(
                 hint="set tie_word_embeddings to false in config.json",
             )
     ours: dict[str, Tensor] = {}
-    absent = [name.theirs for name in names if name.theirs not in left]
+    # What is computed may be left out of a file: transformers leaves out Marian's sinusoids.
+    absent = [name.theirs for name in names if name.theirs not in left and name.fill is None]
     if absent:
         raise BundleError(f"{where}: missing tensor {_some(absent)}", hint=_near(left, names))
     for name in names:
+        if name.theirs not in left:
+            continue
         tensor = left.pop(name.theirs)
         if name.fill is not None:
             _check_shape(where, name.theirs, tensor.shape, name.fill().shape)
@@ -93,9 +96,12 @@ def import_tensors(
             continue
         sizes = [shapes[one][0] for one in name.ours]
         expected = [sum(sizes), *shapes[name.ours[0]][1:]]
-        transposed = name.op == "transpose"
-        _check_shape(where, name.theirs, tensor.shape, expected[::-1] if transposed else expected)
-        tensor = tensor.mT if transposed else tensor
+        if name.op == "transpose":
+            expected = expected[::-1]
+        elif name.op == "row":
+            expected = [1, *expected]
+        _check_shape(where, name.theirs, tensor.shape, expected)
+        tensor = _laid_out(tensor, name, back=True)
         for one, part in zip(name.ours, tensor.split(sizes), strict=True):
             if one in ours:
                 raise BundleError(f"{one}: named twice in the table")
@@ -103,6 +109,18 @@ def import_tensors(
     if left:
         raise BundleError(f"{where}: unexpected tensor {_some(sorted(left))}")
     return ours
+
+
+def _laid_out(tensor: Tensor, name: Name, back: bool = False) -> Tensor:
+    """Our layout of a tensor in theirs, or `back`."""
+    if name.op == "transpose":
+        return tensor.mT if tensor.dim() == 2 else tensor
+    if name.op == "row":
+        return tensor[0] if back else tensor[None]
+    if name.op == "pairs":
+        rows = tensor.unflatten(0, (name.heads, *((-1, 2) if back else (2, -1))))
+        return rows.transpose(1, 2).reshape(tensor.shape)
+    return tensor
 
 
 def _check_shape(where: str, name: str, shape: Iterable[int], expected: Iterable[int]) -> None:

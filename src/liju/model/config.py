@@ -62,6 +62,8 @@ class TransformerConfig:
     sinusoid_halves: bool = False  # sines first, then cosines (Marian) instead of interleaved (the article)
     rope_theta: float = 10000.0
     rope_theta_local: float | None = None  # of blocks with a window (ModernBERT)
+    # Llama 3.1 stretches slow rotations: factor, low and high frequency factor, length before stretching
+    rope_scaling: tuple[float, float, float, float] | None = None
     relative_buckets: int = 32
     relative_max_distance: int = 128
     window: int = 0  # places each side that a local block may look at; 0: all
@@ -91,6 +93,10 @@ class TransformerConfig:
                 f"d_model {self.d_model} is not a multiple of num_heads {self.num_heads}",
                 hint="change one of them, or set d_k",
             )
+        if self.rope_scaling is not None:  # JSON has no tuples
+            object.__setattr__(self, "rope_scaling", tuple(float(value) for value in self.rope_scaling))
+            if len(self.rope_scaling) != 4:
+                raise ModelError("rope_scaling is four numbers: factor, low, high, original length")
         derive("num_kv_heads", self.num_heads)
         derive("d_k", self.d_model // self.num_heads)
         derive("d_ff", 4 * self.d_model)

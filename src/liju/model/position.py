@@ -108,9 +108,11 @@ class Rotary(nn.Module):
     (torch.Size([1, 2, 1, 2]), tensor([0.8415, 0.0100]))
     """
 
-    def __init__(self, d_k: int, theta: float = 10000.0):
+    def __init__(
+        self, d_k: int, theta: float = 10000.0, scaling: tuple[float, float, float, float] | None = None
+    ):
         super().__init__()
-        self.d_k, self.theta = d_k, theta
+        self.d_k, self.theta, self.scaling = d_k, theta, scaling
 
     def forward(
         self, position: Int[Tensor, "row place"], dtype: torch.dtype | None = None
@@ -118,9 +120,22 @@ class Rotary(nn.Module):
         # Computed anew in each forward pass, once for all blocks: 0.1 % of a step, and no table that
         # someone casts, moves or outgrows.
         two_i = torch.arange(0, self.d_k, 2, dtype=torch.float64, device=position.device)
-        angle = (position[..., None] * self.theta ** (-two_i / self.d_k)).unsqueeze(-2)
+        frequency = self.theta ** (-two_i / self.d_k)
+        if self.scaling is not None:
+            frequency = _stretched(frequency, *self.scaling)
+        angle = (position[..., None] * frequency).unsqueeze(-2)
         dtype = dtype or torch.get_default_dtype()
         return angle.cos().to(dtype), angle.sin().to(dtype)
+
+
+def _stretched(
+    frequency: Float[Tensor, " half"], factor: float, low: float, high: float, original: float
+) -> Float[Tensor, " half"]:
+    """Llama 3.1 (arXiv:2407.21783): rotations of which fewer than `low` fit into the original length are
+    slowed by `factor`, those of which more than `high` fit are not, and between them it is blended."""
+    turns = original * frequency / (2 * math.pi)
+    blend = ((turns - low) / (high - low)).clamp(0, 1)
+    return frequency * (blend + (1 - blend) / factor)
 
 
 def rotate(

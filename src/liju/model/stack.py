@@ -49,8 +49,10 @@ class Stack(nn.Module):
         ]
         self.rope = self.rope_local = None
         if config.position == "rope":
-            self.rope = Rotary(config.d_k, config.rope_theta)
-            self.rope_local = Rotary(config.d_k, config.rope_theta_local or config.rope_theta)
+            self.rope = Rotary(config.d_k, config.rope_theta, config.rope_scaling)
+            self.rope_local = Rotary(
+                config.d_k, config.rope_theta_local or config.rope_theta, config.rope_scaling
+            )
         self.relative = None
         if config.position == "relative":
             self.relative = RelativeBias(
