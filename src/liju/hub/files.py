@@ -26,7 +26,8 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path, longest: int) -> None:
 
 def load_tokenizer(folder: Path, required: bool) -> Tokenizer | None:
     """The tokenizer in a folder: ours is there, a plain Hugging Face folder may lack one."""
-    if not any((folder / name).exists() for name in ("tokenizer.json", "vocab.txt", "vocab.json")):
+    names = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "tokenizer.model", "source.spm")
+    if not any((folder / name).exists() for name in names):
         if required:
             raise BundleError(f"{folder / 'tokenizer.json'}: no such file")
         return None

@@ -1,4 +1,5 @@
-"""Read vocabularies made elsewhere: tokenizer.json, GPT-2's vocab.json + merges.txt, BERT's vocab.txt."""
+"""Read vocabularies made elsewhere: tokenizer.json, vocab.json + merges.txt (GPT-2, GPT), BERT's vocab.txt,
+SentencePiece models."""
 
 from __future__ import annotations
 
@@ -11,11 +12,13 @@ from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
 from liju.errors import TokenizerError
+from liju.vocab.sentencepiece import read_sentencepiece, sentencepiece_backend
 from liju.vocab.special import ROLES
 
 __all__ = ["read"]
 
 _GPT2 = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
+_SENTENCEPIECE = ("spiece.model", "tokenizer.model", "sentencepiece.bpe.model", "source.spm")
 
 
 def read(path: Path) -> tuple[Backend, dict[str, str]]:
@@ -26,14 +29,14 @@ def read(path: Path) -> tuple[Backend, dict[str, str]]:
     folder = path if path.is_dir() else path.parent
     declared = _declared(folder)
     if path.is_dir():
-        for name in ("tokenizer.json", *(vocab for vocab, _ in _GPT2), "vocab.txt"):
+        for name in ("tokenizer.json", *_SENTENCEPIECE, *(vocab for vocab, _ in _GPT2), "vocab.txt"):
             if (path / name).is_file():
                 path = path / name
                 break
         else:
             raise TokenizerError(
                 f"{path}: no tokenizer here",
-                hint="a folder holds tokenizer.json, or vocab.json and merges.txt, or vocab.txt",
+                hint="a folder holds tokenizer.json, vocab.json and merges.txt, vocab.txt, or a SentencePiece .model",
             )
     if not path.is_file():
         raise TokenizerError(f"{path}: no such file")
@@ -41,6 +44,9 @@ def read(path: Path) -> tuple[Backend, dict[str, str]]:
         merges = next((folder / merges for vocab, merges in _GPT2 if path.name == vocab), None)
         if merges is not None and merges.is_file():
             backend = _gpt2(path, merges)
+        elif path.suffix in (".model", ".spm"):
+            model = read_sentencepiece(path)
+            backend, declared = sentencepiece_backend(model), {**model.roles(), **declared}
         elif path.suffix == ".json":
             backend = Backend.from_file(str(path))
         else:
@@ -55,11 +61,26 @@ def read(path: Path) -> tuple[Backend, dict[str, str]]:
 
 
 def _gpt2(vocab: Path, merges: Path) -> Backend:
+    if any(word.endswith("</w>") for word in _settings(vocab)):
+        return _gpt(vocab, merges)
     backend = Backend(models.BPE.from_file(str(vocab), str(merges)))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
     backend.post_processor = processors.ByteLevel(trim_offsets=False)
     backend.add_special_tokens([t for t in ("<|endoftext|>",) if backend.token_to_id(t) is not None])
+    return backend
+
+
+def _gpt(vocab: Path, merges: Path) -> Backend:
+    """GPT (2018): lower case, the end of a word marked, characters instead of bytes. Its authors cut words with
+    ftfy and spaCy; this is BERT's cut, which transformers takes too."""
+    backend = Backend(
+        models.BPE.from_file(str(vocab), str(merges), unk_token="<unk>", end_of_word_suffix="</w>")
+    )
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.BPEDecoder(suffix="</w>")
+    backend.add_special_tokens([t for t in ("<unk>",) if backend.token_to_id(t) is not None])
     return backend
 
 
