@@ -20,6 +20,7 @@ __all__ = ["VERBS", "app", "main"]
 VERBS = {
     "new": "Write a commented project file that runs as it is.",
     "check": "Say what a project file will do: sizes, tokens, memory, time, three samples.",
+    "plan": "Say what a training costs before it is paid: memory, time, money, on any machine.",
     "run": "Do every step that is not up to date.",
     "text": "Step 1: collect and clean text.",
     "vocab": "Step 2: build the vocabulary.",

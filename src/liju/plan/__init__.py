@@ -10,6 +10,7 @@ machines    machines, as data with sources (machines.toml)
 scaling     the loss to expect, after three published fits
 speed       a few steps, timed
 summary     all of it, for one training
+table       the same for people
 """
 
 from liju.plan.flops import flops_per_token, training_flops
@@ -29,6 +30,7 @@ from liju.plan.sharding import (
 )
 from liju.plan.speed import Speed, probe
 from liju.plan.summary import Plan, plan
+from liju.plan.table import table
 
 __all__ = [
     "FITS",
@@ -61,6 +63,7 @@ __all__ = [
     "serving_memory",
     "state_bytes",
     "step_seconds",
+    "table",
     "training_flops",
     "training_memory",
 ]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from liju.errors import ModelError, RequestError
+from liju.errors import ModelError
 from liju.model.config import TransformerConfig
 from liju.plan.layout import ROOM
 from liju.plan.machines import Machine
+from liju.plan.memory import Precision
 from liju.plan.sharding import Layout, device_memory
 
 __all__ = ["largest_model", "scaled"]
@@ -41,10 +42,10 @@ def largest_model(
     *,
     target_length: int = 0,
     predicted: float = 1.0,
-) -> TransformerConfig:
+    precision: Precision = "bfloat16",
+) -> TransformerConfig | None:
     """The largest model of this shape that the devices can train: fully sharded, everything computed again.
-
-    Raises RequestError when not even the smallest fits.
+    None where not even the narrowest fits.
 
     >>> from liju.plan.machines import machine
     >>> llama = TransformerConfig.default("decoder", vocab_size=32000, d_model=4096, num_layers=32,
@@ -61,7 +62,9 @@ def largest_model(
         except ModelError:
             return None
         layout = Layout(devices, 1, "weights" if devices > 1 else "none", "full")
-        need = device_memory(candidate, layout, length, target_length, predicted=predicted)
+        need = device_memory(
+            candidate, layout, length, target_length, predicted=predicted, precision=precision
+        )
         return candidate if need.total <= ROOM * machine.memory else None
 
     found, low, high = None, 0, 1
@@ -73,6 +76,4 @@ def largest_model(
             found, low = candidate, middle
         else:
             high = middle
-    if found is None:
-        raise RequestError(f"{machine.name} holds no model of this shape", hint="shorten --length")
     return found

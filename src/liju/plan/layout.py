@@ -10,6 +10,7 @@ from liju.errors import RequestError
 from liju.model.config import TransformerConfig
 from liju.plan.flops import Checkpointing, training_flops
 from liju.plan.machines import Machine
+from liju.plan.memory import Precision
 from liju.plan.parameters import count_parameters
 from liju.plan.sharding import Layout, Shard, device_memory
 
@@ -29,7 +30,7 @@ def choose_layout(
     target_length: int = 0,
     batch: int = 0,
     predicted: float = 1.0,
-    precision: str = "bfloat16",
+    precision: Precision = "bfloat16",
     shard: Shard | None = None,
     tensor: int = 0,
     checkpointing: Checkpointing | None = None,
@@ -53,7 +54,7 @@ def choose_layout(
             hint="choose a divisor of each",
         )
     sequences = max(1, batch // (length + target_length)) if batch else devices
-    need = partial(_need, config, length, target_length, predicted)
+    need = partial(_need, config, length, target_length, predicted, precision)
     room = ROOM * machine.memory
     fitting: list[tuple[float, Layout]] = []
     candidates = _candidates(config, machine, devices, shard, tensor, checkpointing)
@@ -81,8 +82,15 @@ def choose_layout(
     return replace(layout, reason=reason, fits=False)
 
 
-def _need(config: TransformerConfig, length: int, target: int, predicted: float, layout: Layout) -> int:
-    return device_memory(config, layout, length, target, predicted=predicted).total
+def _need(
+    config: TransformerConfig,
+    length: int,
+    target: int,
+    predicted: float,
+    precision: Precision,
+    layout: Layout,
+) -> int:
+    return device_memory(config, layout, length, target, predicted=predicted, precision=precision).total
 
 
 def _candidates(

@@ -44,13 +44,16 @@ def training_memory(
     config: TransformerConfig,
     places: int,
     length: int,
+    target_length: int = 0,
     *,
     predicted: float = 1.0,
     optimizer: Literal["adamw", "muon"] = "adamw",
     precision: Precision = "float32",
 ) -> Memory:
-    r"""Bytes to train on micro-batches of `places` places (of both sides together), in rows of `length`.
+    r"""Bytes to train on micro-batches of `places` places, in rows of `length`.
 
+    An encoder-decoder's places are of both sides together, rows of `length` and of `target_length` (0: the
+    same).
     Weights, gradients and AdamW's two moments are float32: 16 bytes a parameter; Muon keeps one moment of
     the matrices in the blocks. Activations are what the blocks keep for the backward pass (Korthikanti et
     al. 2022, section 4, counted for these blocks); under bfloat16 the matrix products' are half as wide.
@@ -66,26 +69,37 @@ def training_memory(
     matrices = parts.attention + parts.cross_attention + parts.feedforward
     states = 4 * matrices + 8 * (total - matrices) if optimizer == "muon" else 8 * total
     narrow = 2 if precision == "bfloat16" else 4
-    blocks, decoder = config.encoder_layers + config.decoder_layers, config.decoder_layers
+    own = (target_length or length) if config.family == "encdec" else length  # the predicting side's rows
+    decoding = places if config.has_decoder else 0
     if config.family == "encdec":
-        places = places // 2
-    kept = places * _block_bytes(config, length, narrow) * blocks
-    passed = places * _passed_bytes(config, length, narrow) * blocks
+        decoding = places * own // (length + own)
+    encoding = places - decoding
+    kept = passed = 0.0
+    for here, rows, blocks in (
+        (encoding, length, config.encoder_layers),
+        (decoding, own, config.decoder_layers),
+    ):
+        kept += here * blocks * _block_bytes(config, rows, narrow)
+        passed += here * blocks * _passed_bytes(config, rows, narrow)
+        kept += here * 4 * config.d_model * 3 * (0.5 if config.family == "encdec" else 1)
     if config.family == "encdec":
-        kept += places * decoder * (_attention_bytes(config, length, narrow) + 4 * config.d_model)
-        passed += places * decoder * _crossing_bytes(config, length, narrow)
-    kept += places * 4 * config.d_model * 3  # embeddings, their norm, the final norm
+        kept += (
+            decoding * config.decoder_layers * (_attention_bytes(config, length, narrow) + 4 * config.d_model)
+        )
+        passed += decoding * config.decoder_layers * _crossing_bytes(config, length, narrow)
+    predicting = int(predicted * (decoding or encoding))
     if config.head == "mlm":
-        kept += int(predicted * places) * 4 * config.d_model * 4
-    outputs = 0 if config.head == "none" else int(predicted * places) * config.vocab_size
+        kept += predicting * 4 * config.d_model * 4
+    outputs = 0 if config.head == "none" else predicting * config.vocab_size
     if precision == "bfloat16":
         kept += 2 * matrices  # autocast keeps a narrow copy of each matrix until the step is over
     logits = outputs * 12  # log-softmax and two gradients, in float32
-    passing = places * 4 * config.d_ff * (3 if config.gated else 2) + 4 * parts.token
+    most = max(encoding, decoding)
+    passing = most * 4 * config.d_ff * (3 if config.gated else 2) + 4 * parts.token
     if optimizer == "muon":  # updates of the largest shape, stacked, and three products of Newton and Schulz
         passing += 16 * parts.feedforward * (2 / 3 if config.gated else 1 / 2)
     if config.position == "relative":
-        passing += places * 4 * 3 * config.num_heads * length
+        passing += most * 4 * 3 * config.num_heads * length
     holes = HOLES * passed + (4 * outputs if 4 * outputs < MAPPED else 0)
     return Memory(
         weights=4 * total,

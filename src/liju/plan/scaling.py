@@ -1,8 +1,8 @@
 r"""The loss that a decoder of N parameters reaches on D tokens, after other people's fits, with their doubt.
 
 $L(N, D) = E + A / N^\alpha + B / D^\beta$ in nats a token (Hoffmann et al. 2022, "Chinchilla", equation 2).
-A fit belongs to its text, its vocabulary (about 32,000 tokens) and its range (to 16 billion parameters and
-some 500 billion tokens): elsewhere it is a guess, and three fits say how far such guesses part.
+A fit belongs to its text, its vocabulary (about 32,000 tokens) and its range (44 million to 16 billion
+parameters, 5 to 500 billion tokens): elsewhere it is a guess, and three fits say how far such guesses part.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 __all__ = ["FITS", "TOKENS_PER_PARAMETER", "Fit", "compute_optimal", "expected_loss", "optimal_tokens"]
 
+LEAST = 44e6  # parameters of the smallest model in Hoffmann's runs; below it the fits say nothing
 # Hoffmann et al. 2022, approaches 1 and 2 (their table 3): both sizes grow alike.
 TOKENS_PER_PARAMETER = 20.0
 

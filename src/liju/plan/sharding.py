@@ -9,7 +9,7 @@ from typing import Literal
 from liju.errors import RequestError
 from liju.model.config import TransformerConfig
 from liju.plan.flops import Checkpointing
-from liju.plan.memory import Memory
+from liju.plan.memory import Memory, Precision
 from liju.plan.parameters import count_parameters
 
 __all__ = ["SHARDS", "Layout", "Shard", "activation_bytes", "device_memory", "largest_block", "state_bytes"]
@@ -121,9 +121,13 @@ def device_memory(
     target_length: int = 0,
     *,
     predicted: float = 1.0,
+    precision: Precision = "bfloat16",
     flash: bool = True,
 ) -> Memory:
     """Bytes on each device. Logits in 2 + 4 + 4 bytes a number: as computed, in float32, their gradient.
+
+    In float32 weights and gradients have 4 bytes and the optimizer 8, 16 together as before; activations take
+    twice the room. flash: the attention's kernel keeps no scores.
 
     >>> gpt2 = TransformerConfig.default("decoder", vocab_size=50257, d_model=768, num_heads=12)
     >>> alone = device_memory(gpt2, Layout(), 1024).total
@@ -133,6 +137,9 @@ def device_memory(
     """
     parts, t = count_parameters(config), layout.tensor
     weights, gradients, optimizer = state_bytes(parts.total / t, layout.data, layout.shard)
+    wide = precision == "float32"
+    if wide:
+        weights, gradients, optimizer = 2 * weights, 2 * gradients, optimizer * 2 / 3
 
     def block(side: int, checkpointing: Checkpointing) -> float:
         return activation_bytes(
@@ -155,7 +162,7 @@ def device_memory(
         weights=int(weights),
         gradients=int(gradients),
         optimizer=int(optimizer),
-        activations=int(kept),
-        logits=int(10 * outputs / t),
-        workspace=int(gathered),
+        activations=int(kept * (2 if wide else 1)),
+        logits=int((12 if wide else 10) * outputs / t),
+        workspace=int(gathered * (2 if wide else 1)),
     )

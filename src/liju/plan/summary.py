@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from liju.errors import RequestError
 from liju.model.config import TransformerConfig
 from liju.plan.flops import Checkpointing, training_flops
+from liju.plan.largest import largest_model
 from liju.plan.layout import choose_layout, gather_seconds, step_seconds
 from liju.plan.machines import Machine
 from liju.plan.memory import Memory, Precision, serving_memory, training_memory
 from liju.plan.parameters import count_parameters
-from liju.plan.scaling import expected_loss, optimal_tokens
+from liju.plan.scaling import LEAST, expected_loss, optimal_tokens
 from liju.plan.sharding import Layout, Shard, device_memory
 
 __all__ = ["Plan", "plan"]
@@ -42,6 +44,7 @@ class Plan:
     loss: dict[str, float] = field(default_factory=dict)  # nats a token, by the fit; decoders only
     optimal_tokens: dict[str, float] = field(default_factory=dict)
     serving: Memory | None = None
+    largest: int = 0  # parameters of the largest model of this shape that the devices can train
 
     def to_json(self) -> dict[str, Any]:
         parts = {name: value.to_json() for name in ("memory", "serving") if (value := getattr(self, name))}
@@ -68,6 +71,7 @@ def plan(
     mfu: float | None = None,
     price: float | None = None,
     serve: int = 0,
+    heads: Mapping[str, int] | None = None,
     tokens_per_second: float | None = None,
 ) -> Plan:
     """Plan the training of a model on `tokens` tokens in samples of `length` (0: the model's longest).
@@ -76,7 +80,8 @@ def plan(
     micro-batches of `micro_batch_tokens`; else that of each of `devices`, spread by `choose_layout`. batch:
     tokens a step (0: half a million, or a sequence a device). mfu: model FLOPs over the peak (None: what the
     machine is known for, of all that it computes). price: dollars a device hour. serve: sequences of `length`
-    to answer at once. Raises RequestError for figures that are not above 0.
+    to answer at once. heads: further ones, by name, with
+    their outputs. Raises RequestError for figures that are not above 0.
 
     >>> bert = TransformerConfig(30522, 768, 12, num_heads=12, num_types=2)
     >>> figures = plan(bert, 10**9, tokens_per_second=1000.0)
@@ -95,10 +100,10 @@ def plan(
     sample = length + target_length
     once = training_flops(config, length, target_length, predicted=predicted, causal=causal)
     flops = once / sample * tokens
-    parameters = count_parameters(config).total
+    parameters = count_parameters(config, heads).total
 
     spread = machine is not None and machine.link > 0
-    layout = None
+    layout, largest = None, 0
     if spread:
         assert machine is not None
         batch = min(batch or max(1 << 19, devices * sample), max(tokens, sample))
@@ -115,12 +120,25 @@ def plan(
             tensor=tensor,
             checkpointing=checkpointing,
         )
-        memory = device_memory(config, layout, length, target_length, predicted=predicted)
+        widest = largest_model(
+            config,
+            machine,
+            devices,
+            length,
+            target_length=target_length,
+            predicted=predicted,
+            precision=precision,
+        )
+        largest = count_parameters(widest).total if widest is not None else 0
+        memory = device_memory(
+            config, layout, length, target_length, predicted=predicted, precision=precision
+        )
     else:
         memory = training_memory(
             config,
-            micro_batch_tokens,
+            max(min(micro_batch_tokens, batch or micro_batch_tokens), sample),
             length,
+            target_length,
             predicted=predicted,
             optimizer="muon" if optimizer == "muon" else "adamw",
             precision=precision,
@@ -163,7 +181,8 @@ def plan(
         price=price,
         memory=memory,
         layout=layout,
-        loss=expected_loss(parameters, tokens) if decoder else {},
+        loss=expected_loss(parameters, tokens) if decoder and parameters >= LEAST else {},
         optimal_tokens=optimal_tokens(parameters) if decoder else {},
         serving=serving_memory(config, serve * sample, precision=precision) if serve else None,
+        largest=largest,
     )
