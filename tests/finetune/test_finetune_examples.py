@@ -194,3 +194,15 @@ def test_no_file_is_an_error_with_a_suggestion(tmp_path):
     with pytest.raises(DataError, match=r"review\.csv: no file matches") as caught:
         read(tmp_path, train=[Source(path="review.csv")])
     assert "reviews.csv" in caught.value.hint
+
+
+def test_whether_a_tagged_line_has_a_tag_is_a_label(tmp_path):
+    lines = [f"{'江/nr' if n % 3 else '新年/t'}  讲话/v  {n}/m" for n in range(40)]
+    (tmp_path / "news.txt").write_text("\n".join(lines), encoding="utf-8")
+    settings = Finetune(
+        train=[Source(path="news.txt", format="tagged")], fields={"label": "tags:nr"}, test_share=0.3
+    )
+    found = read_examples(settings, ("text", "label"), base=tmp_path)
+    for example in found.train + found.test:
+        assert example["label"] == ("yes" if example["text"].startswith("江") else "no")
+    assert {example["label"] for example in found.train} == {"yes", "no"}

@@ -93,3 +93,14 @@ def test_unreadable_files(folder):
     assert len(problems) == 1
     with pytest.raises(DataError, match="no file matches"):
         list(rows(Source(path="c.csv"), folder, None, "skip"))
+
+
+def test_tags_of_a_tagged_corpus(tmp_path):
+    (tmp_path / "news.txt").write_text(
+        "江/nr  泽民/nr  讲话/v  。/w\n[中央/n  电台/n]nt  播出/v\n", encoding="utf-8"
+    )
+    found = list(rows(Source(path="news.txt", format="tagged"), tmp_path))
+    assert [row.values for row in found] == [
+        {"text": "江泽民讲话。", "tags": "nr v w"},
+        {"text": "中央电台播出", "tags": "n nt v"},
+    ]

@@ -170,7 +170,7 @@ class Finetune(Section):
     test_share: float = Field(default=0.1, gt=0, lt=1)
     """share held out when there is no test"""
     fields: dict[str, str] = {}
-    """names in your files for text, pair, label, source, target"""
+    """names in your files for text, pair, label, source, target; tags:nr asks whether a tagged line has nr"""
     limit: int = Field(default=0, ge=0)
     """use only this many training examples; 0 is all"""
     trainable: str = "all"

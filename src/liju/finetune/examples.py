@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,7 +125,7 @@ def _read(
             values, missing = {}, []
             for name in (*needed, *optional):
                 column = fields.get(name, name)
-                value = row.values.get(column, "").strip()
+                value = _value(row.values, column).strip()
                 if value:
                     values[name] = value
                 elif name in needed:
@@ -143,6 +143,18 @@ def _read(
             found.dropped[problem.reason] += 1
             found.problems.append(str(problem))
     return examples
+
+
+def _value(values: Mapping[str, str], column: str) -> str:
+    """A column's value. "tags:nr" of a tagged corpus is yes where a word has that tag, else no.
+
+    >>> _value({"text": "江泽民", "tags": "nr"}, "tags:nr"), _value({"text": "新年", "tags": "t"}, "tags:nr")
+    ('yes', 'no')
+    """
+    name, colon, tag = column.partition(":")
+    if colon and name == "tags" and "tags" in values:
+        return "yes" if tag in values["tags"].split() else "no"
+    return values.get(column, "")
 
 
 def _unique(examples: list[Example], found: ExampleSet) -> list[Example]:

@@ -14,7 +14,7 @@ from liju.text.pieces import LIMIT, bounded_lines, pieces
 from liju.text.records import RECORD, bad_bytes, invalid, records, whole_lines
 from liju.text.report import Problem
 from liju.text.sources import File
-from liju.text.tagged import untag
+from liju.text.tagged import tags_of, untag
 
 __all__ = ["Passage", "pairs", "passages"]
 
@@ -29,6 +29,7 @@ class Passage:
     language: str = ""
     encoding: str = "utf-8"
     cut: bool = False
+    tags: str = ""  # of a tagged corpus: those that occur
 
 
 Items = Iterator[Passage | Problem]
@@ -143,7 +144,8 @@ def _lines(file: File, encoding: Encoding, field: str, limit: int) -> Items:
 def _tagged(file: File, encoding: Encoding, field: str, limit: int) -> Items:
     for item in _lines(file, encoding, field, limit):
         if isinstance(item, Passage):
-            item = Passage(untag(item.text), item.line, item.part, "", encoding.name, item.cut)
+            found = untag(item.text), item.line, item.part, "", encoding.name, item.cut, tags_of(item.text)
+            item = Passage(*found)
         yield item
 
 

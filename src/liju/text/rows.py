@@ -39,9 +39,9 @@ def rows(
     """The examples of `source` in the order of its files and lines.
 
     The values of csv, tsv and jsonl are all columns as strings; of gettext and of lines with a target,
-    "source" and "target"; of the others "text". The source's `label` is the value "label". `fields` maps a
-    name to the column that holds it ({"text": "sentence"}): the value is then there under that name too, and
-    a row that lacks it, or has nothing but spaces in it, is bad.
+    "source" and "target"; of the others "text", of tagged corpora also "tags", those that occur. The source's
+    `label` is the value "label". `fields` maps a name to the column that holds it ({"text": "sentence"}): the
+    value is then there under that name too, and a row that lacks it, or has nothing but spaces in it, is bad.
 
     A bad row or file raises DataError naming file and line, or with errors="skip" is added to `problems`.
     A missing source or column always raises: nothing of it could be read.
@@ -72,12 +72,14 @@ def rows(
 def _of_file(file: File, wanted: dict[str, str]) -> Iterator[Row | Problem]:
     is_text = file.format in _TEXT and not file.target
     if is_text:
-        _check(file, wanted, ["text", *(["label"] if file.label else [])])
+        has = ["text", *(["tags"] if file.format == "tagged" else [])]
+        _check(file, wanted, [*has, *(["label"] if file.label else [])])
         for item in passages(file):
             if isinstance(item, Problem):
                 yield item
             else:
-                yield from _row(file, item.line, {"text": _plain(item)}, wanted)
+                values = {"text": _plain(item)} | ({"tags": item.tags} if file.format == "tagged" else {})
+                yield from _row(file, item.line, values, wanted)
         return
     try:
         encoding = detect(file.path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["untag"]
+__all__ = ["tags_of", "untag"]
 
 # What follows a word: /TAG, and ]TAG where a compound ends. What comes before it: [ where one begins.
 _TAG = re.compile(r"(?<=\S)/[A-Za-z]+[0-9]*(?:\]+/?[A-Za-z]*[0-9]*)?(?=\s|\Z)")
@@ -13,6 +13,19 @@ _OPEN = re.compile(r"(?<!\S)\[+(?=\S)")
 _NUMBER = re.compile(r"\A\s*\d{8}-\d{2}-\d{3}-\d{3}/m(?=\s|\Z)")
 # A space stands between two words where both sides are letters or digits of a script that uses spaces.
 _BETWEEN = re.compile("(?<=[^\\W\u2e80-\U0010ffff])\\s+(?=[^\\W\u2e80-\U0010ffff])")
+
+
+_NAME = re.compile(r"(?<=\S)/([A-Za-z]+[0-9]*)(?=\]|\s|\Z)|\]/?([A-Za-z]+[0-9]*)(?=\s|\Z)")
+
+
+def tags_of(line: str) -> str:
+    """The tags that occur in a line, of words and of compounds, sorted.
+
+    >>> tags_of("19980101-01-001-002/m  [中央/n  电台/n]nt  播出/v  Hello/nx  ，/w")
+    'n nt nx v w'
+    """
+    found = _NAME.findall(_NUMBER.sub("", line))
+    return " ".join(sorted({word or compound for word, compound in found}))
 
 
 def untag(line: str) -> str:
