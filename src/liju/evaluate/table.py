@@ -10,7 +10,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from liju.errors import DataError, did_you_mean
-from liju.evaluate.metrics import Spread, spread
+from liju.evaluate.significance.spread import Spread, spread
 
 if TYPE_CHECKING:
     from rich.table import Table
