@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 from project_toys import FAMILIES, folders, steps_done, write
@@ -254,3 +256,23 @@ def test_a_stopped_evaluation_goes_on_with_what_it_had(project):
     (found["evaluate"] / "scratch-1/checkpoints/step-000001").mkdir(parents=True)  # another one's
     assert steps_done(project, resume=True) == ["evaluate"]
     assert json.loads((found["evaluate"] / "done.json").read_text())["summary"] == summary
+
+
+def test_two_processes_do_not_work_in_one_folder(project):
+    """The lock is another process's: this one is told so, and has written nothing."""
+    script = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX)\n"
+    script += "print('held', flush=True); input()"
+    folder = project.parent / "runs" / "shared"
+    folder.mkdir(parents=True)
+    other = subprocess.Popen(
+        [sys.executable, "-c", script, str(folder / ".lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert other.stdout is not None and other.stdout.readline()
+        with pytest.raises(DataError, match="another process is at work here"):
+            liju.run(project, "name=shared")
+        assert [path.name for path in folder.iterdir()] == [".lock"]
+    finally:
+        other.kill()  # the lock goes with it
+        other.wait()
+    liju.run(project, "name=shared")

@@ -21,7 +21,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,15 +110,16 @@ class Run:
             summary = _summary(record)
             self.tell(f"[bold]{name}[/]  up to date ({folder.name})")
         else:
-            self._make_room(name, folder)
-            self.tell(f"[bold]{name}[/]")
-            started = time.monotonic()
-            try:
-                summary = step.work(self, folder)
-            except OSError as error:
-                error.filename = error.filename or str(folder)  # a full disk does not say where
-                raise
-            seconds = time.monotonic() - started
+            with alone(self.folder):
+                self._make_room(name, folder)
+                self.tell(f"[bold]{name}[/]")
+                started = time.monotonic()
+                try:
+                    summary = step.work(self, folder)
+                except OSError as error:
+                    error.filename = error.filename or str(folder)  # a full disk does not say where
+                    raise
+                seconds = time.monotonic() - started
             for line in step.tell(summary):
                 self.tell(f"  {line}")
             self.tell(f"  [dim]{seconds:.1f} s, in {folder.name}[/]")
@@ -144,6 +146,28 @@ class Run:
             steps = {**known, name: folder}
             write_json(self.folder / "run.json", {"name": self.project.name, "steps": steps})
         write_text(self.folder / "liju.toml", documented(self.project) + "\n")
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """One process at a time works in a run directory. The system lets go of the lock of a process that dies.
+
+    Raises DataError where another one is at work.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows: two runs of one name are the user's care
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise DataError(
+                f"{folder}: another process is at work here", hint="wait for it, or name=another"
+            ) from None
+        yield
 
 
 def _summary(record: Path) -> dict[str, Any]:
