@@ -3,14 +3,24 @@
 metrics        how good answers are
 significance   how sure that number is, and whether two systems differ
 slices         the same number by length, label and language; the worst mistakes
+columns        the metrics by name: how each is shown
 table          systems by metrics
 plot           small SVG plots
 report         report.html; page is its HTML
 """
 
 from liju.evaluate import metrics, significance
+from liju.evaluate.columns import METRICS, Metric
 from liju.evaluate.metrics import *  # noqa: F403
-from liju.evaluate.plot import Bar, Series, bar_chart, confusion_plot, line_plot, standalone
+from liju.evaluate.plot import (
+    Bar,
+    Series,
+    bar_chart,
+    calibration_plot,
+    confusion_plot,
+    line_plot,
+    standalone,
+)
 from liju.evaluate.report import (
     Curve,
     Example,
@@ -25,22 +35,12 @@ from liju.evaluate.report import (
     write_report,
 )
 from liju.evaluate.significance import *  # noqa: F403
-from liju.evaluate.table import METRICS, Cell, Metric, Row, ScoreTable
+from liju.evaluate.slices import Slice, groups_of, length_buckets, slices, worst
+from liju.evaluate.table import Cell, Row, ScoreTable
 
-__all__ = [
-    "METRICS",
-    "Bar",
-    "Cell",
-    "Curve",
-    "Example",
-    "Generated",
-    "Law",
-    "Metric",
-    "Piece",
-    "Report",
-    "Row",
-]
-__all__ += ["ScoreTable", "Seen", "Series", "SourceStory", "TextStory", "VocabStory", "bar_chart"]
-__all__ += ["confusion_plot", "line_plot", "standalone", "write_report"]
+__all__ = ["METRICS", "Bar", "Cell", "Curve", "Example", "Generated", "Law", "Metric", "Piece", "Report"]
+__all__ += ["Row", "ScoreTable", "Seen", "Series", "Slice", "SourceStory", "TextStory", "VocabStory"]
+__all__ += ["bar_chart", "calibration_plot", "confusion_plot", "groups_of", "length_buckets", "line_plot"]
+__all__ += ["slices", "standalone", "worst", "write_report"]
 __all__ += metrics.__all__
 __all__ += significance.__all__

@@ -10,58 +10,52 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from liju.errors import DataError, did_you_mean
+from liju.evaluate.columns import METRICS, Metric
+from liju.evaluate.significance.interval import Interval
 from liju.evaluate.significance.spread import Spread, spread
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["METRICS", "Cell", "Metric", "Row", "ScoreTable"]
-
-
-@dataclass(frozen=True)
-class Metric:
-    """How a number is shown: times `scale`, with `digits`; and which way is better."""
-
-    name: str
-    title: str
-    higher_is_better: bool = True
-    scale: float = 1.0
-    digits: int = 1
-
-
-# The metrics that liju computes. Shares are shown in percent.
-METRICS = {
-    metric.name: metric
-    for metric in (
-        Metric("accuracy", "accuracy %", scale=100),
-        Metric("macro_f1", "macro F1 %", scale=100),
-        Metric("micro_f1", "micro F1 %", scale=100),
-        Metric("bleu", "BLEU"),
-        Metric("chrf", "chrF"),
-        Metric("exact", "exact match %", scale=100),
-        Metric("bits_per_byte", "bits per byte", higher_is_better=False, digits=3),
-        Metric("perplexity", "perplexity", higher_is_better=False, digits=2),
-        Metric("loss", "loss (nats)", higher_is_better=False, digits=3),
-    )
-}
+__all__ = ["Cell", "Row", "ScoreTable"]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One system: for each metric its value under each seed, and a remark."""
+    """One system: for each metric its value under each seed, a remark, and where they are known the interval
+    of each metric and the p-value of its difference to the main system."""
 
     system: str
     values: Mapping[str, Sequence[float]]
     note: str = ""
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
+    p_values: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One number as shown: `value` ("86.2 ± 0.4"), `difference` to the main system ("-3.1"), best or not."""
+    """One number as shown: `value` ("86.2 ± 0.4"), `difference` to the main system ("-3.1"), best or not,
+    its `interval` ("83.8 to 88.6") and the `chance` that there is no difference ("p 0.03")."""
 
     value: str
     difference: str
     best: bool
+    interval: str = ""
+    chance: str = ""
+
+    @property
+    def compared(self) -> str:
+        """Difference and chance: "+1.2, p 0.03"."""
+        return ", ".join(filter(None, [self.difference, self.chance]))
+
+    @property
+    def text(self) -> str:
+        """All of it in one line."""
+        return (
+            self.value
+            + (f" [{self.interval}]" if self.interval else "")
+            + (f" ({self.compared})" if self.compared else "")
+        )
 
 
 @dataclass
@@ -90,11 +84,19 @@ class ScoreTable:
                 hint = did_you_mean(metric, METRICS) or f"known: {', '.join(METRICS)}"
                 raise DataError(f"unknown metric {metric!r}", hint=hint)
 
-    def add(self, system: str, note: str = "", **values: float | Sequence[float]) -> None:
+    def add(
+        self,
+        system: str,
+        note: str = "",
+        *,
+        intervals: Mapping[str, Interval] | None = None,
+        p_values: Mapping[str, float] | None = None,
+        **values: float | Sequence[float],
+    ) -> None:
         """Add a system; each value is a number or one number a seed. Raises DataError for a metric that the
         table does not have, and for a system that is already in it."""
         known = [metric.name for metric in self.columns]
-        for name in values:
+        for name in (*values, *(intervals or {}), *(p_values or {})):
             if name not in known:
                 raise DataError(f"the table has no metric {name!r}", hint=did_you_mean(name, known))
         if any(row.system == system for row in self.rows):
@@ -103,7 +105,8 @@ class ScoreTable:
             name: [float(value)] if isinstance(value, int | float | Real) else [float(item) for item in value]
             for name, value in values.items()
         }
-        self.rows.append(Row(system, {name: value for name, value in lists.items() if value}, note))
+        known_values = {name: value for name, value in lists.items() if value}
+        self.rows.append(Row(system, known_values, note, dict(intervals or {}), dict(p_values or {})))
 
     @property
     def columns(self) -> list[Metric]:
@@ -132,7 +135,11 @@ class ScoreTable:
         means = [other.mean for r in self.rows if (other := self.spread(r.system, metric.name)) is not None]
         means = [mean for mean in means if not math.isnan(mean)]
         best = (max if metric.higher_is_better else min)(means, default=math.nan)
-        return Cell(value, difference, own.mean == best and len(means) > 1)
+        interval = row.intervals.get(metric.name)
+        shown = f"{_number(interval.low, metric)} to {_number(interval.high, metric)}" if interval else ""
+        chance = row.p_values.get(metric.name)
+        said = "" if chance is None or not difference else _chance(chance)
+        return Cell(value, difference, own.mean == best and len(means) > 1, shown, said)
 
     def _grid(self, bold: str) -> list[list[str]]:
         columns = self.columns
@@ -141,8 +148,7 @@ class ScoreTable:
             cells = []
             for metric in columns:
                 cell = self.cell(row, metric)
-                text = cell.value + (f" ({cell.difference})" if cell.difference else "")
-                cells.append(bold.format(text) if cell.best else text)
+                cells.append(bold.format(cell.text) if cell.best else cell.text)
             seeds = max((len(values) for values in row.values.values()), default=0)
             grid.append([row.system, *cells, str(seeds), row.note])
         return grid
@@ -152,7 +158,17 @@ class ScoreTable:
         parts.append(f"{best}: best")
         if any(len(values) > 1 for row in self.rows for values in row.values.values()):
             parts.append("±: deviation over seeds")
+        confidence = self.confidence
+        if confidence is not None:
+            parts.append(f"[ ]: {100 * confidence:g} % interval over examples")
+        if any(row.p_values for row in self.rows):
+            parts.append("p: chance of such a difference if there were none")
         return f"({'; '.join(parts)})"
+
+    @property
+    def confidence(self) -> float | None:
+        """The confidence of the intervals; None where there are none."""
+        return next((one.confidence for row in self.rows for one in row.intervals.values()), None)
 
     @property
     def compares(self) -> bool:
@@ -201,8 +217,10 @@ class ScoreTable:
             for metric in self.columns:
                 cell = self.cell(row, metric)
                 value = f"<b>{escape(cell.value)}</b>" if cell.best else escape(cell.value)
-                if cell.difference:
-                    value += f'<span class="difference">{escape(cell.difference)}</span>'
+                if cell.interval:
+                    value += f'<span class="interval">{escape(cell.interval)}</span>'
+                if cell.compared:
+                    value += f'<span class="difference">{escape(cell.compared)}</span>'
                 cells += f'<td class="number{" best" if cell.best else ""}">{value}</td>'
             seeds = max((len(values) for values in row.values.values()), default=0)
             kind = ' class="main"' if row.system == self.main else ""
@@ -233,8 +251,10 @@ class ScoreTable:
             for metric in self.columns:
                 cell = self.cell(row, metric)
                 text = Text(cell.value, style="bold green" if cell.best else "")
-                if cell.difference:
-                    text.append(f" ({cell.difference})", style="not bold dim")
+                if cell.interval:
+                    text.append(f" [{cell.interval}]", style="not bold dim")
+                if cell.compared:
+                    text.append(f" ({cell.compared})", style="not bold dim")
                 cells.append(text)
             seeds = max((len(values) for values in row.values.values()), default=0)
             name = Text(row.system, style="bold cyan" if row.system == self.main else "")
@@ -251,6 +271,10 @@ class ScoreTable:
                     "system": row.system,
                     "note": row.note,
                     "values": {k: list(v) for k, v in row.values.items()},
+                    **(
+                        {"intervals": {k: vars(v) for k, v in row.intervals.items()}} if row.intervals else {}
+                    ),
+                    **({"p_values": dict(row.p_values)} if row.p_values else {}),
                 }
                 for row in self.rows
             ],
@@ -266,7 +290,16 @@ class ScoreTable:
         True
         """
         metrics = [Metric(**item) if isinstance(item, Mapping) else item for item in values["metrics"]]
-        rows = [Row(row["system"], row["values"], row.get("note", "")) for row in values["rows"]]
+        rows = [
+            Row(
+                row["system"],
+                row["values"],
+                row.get("note", ""),
+                {name: Interval(**one) for name, one in row.get("intervals", {}).items()},
+                row.get("p_values", {}),
+            )
+            for row in values["rows"]
+        ]
         return cls(metrics, rows, values.get("main", ""))
 
 
@@ -274,6 +307,16 @@ def _number(value: float, metric: Metric, sign: bool = False) -> str:
     text = f"{value * metric.scale:{'+' if sign else ''}.{metric.digits}f}"
     # "-0.0" says that there is a difference where none is shown.
     return text.replace("-", "") if float(text) == 0 and not sign else text
+
+
+def _chance(p_value: float) -> str:
+    """
+    >>> _chance(0.0312), _chance(0.0004), _chance(math.nan)
+    ('p 0.031', 'p < 0.001', 'p unknown')
+    """
+    if math.isnan(p_value):
+        return "p unknown"
+    return "p < 0.001" if p_value < 0.001 else f"p {p_value:.2g}"
 
 
 def _width(text: str) -> int:

@@ -8,7 +8,7 @@ spread     mean and deviation over seeds
 """
 
 from liju.evaluate.significance.interval import Interval, accuracy_interval, bootstrap
-from liju.evaluate.significance.measure import Correlation, Measure, Sums
+from liju.evaluate.significance.measure import Average, Correlation, Measure, Sums
 from liju.evaluate.significance.measures import (
     accuracy_measure,
     bits_per_byte_measure,
@@ -31,7 +31,7 @@ from liju.evaluate.significance.paired import (
 )
 from liju.evaluate.significance.spread import Spread, spread
 
-__all__ = ["Correlation", "Difference", "Interval", "McNemar", "Measure", "Spread", "Sums"]
+__all__ = ["Average", "Correlation", "Difference", "Interval", "McNemar", "Measure", "Spread", "Sums"]
 __all__ += ["accuracy_interval", "accuracy_measure", "approximate_randomisation", "bits_per_byte_measure"]
 __all__ += ["bleu_measure", "bootstrap", "chrf_measure", "entity_measure", "f1_measure", "holm"]
 __all__ += ["matthews_measure", "mcnemar", "mean_measure", "paired_bootstrap", "pearson_measure"]

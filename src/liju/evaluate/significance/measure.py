@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from liju.errors import DataError
 from liju.evaluate.metrics.correlation import mid_ranks, numbers, pearson_of_weights
 
-__all__ = ["Correlation", "Measure", "Sums"]
+__all__ = ["Average", "Correlation", "Measure", "Sums"]
 
 # From sums over examples, [resample, sum], and the number of examples in each, to the metric.
 Formula = Callable[[Float[np.ndarray, "resample sum"], Float[np.ndarray, " resample"]], np.ndarray]
@@ -111,3 +111,31 @@ class Correlation(Measure):
             np.concatenate(both) for both in ((self.answers, other.answers), (self.expected, other.expected))
         )
         return Correlation(answers, expected, self.ranks)  # type: ignore[arg-type]
+
+
+class Average(Measure):
+    """The mean over several systems, as the seeds of one, of the same metric on the same examples.
+
+    Raises DataError for no systems, and for systems on different numbers of examples.
+
+    >>> from liju.evaluate import mean_measure
+    >>> Average([mean_measure([0.0, 1.0]), mean_measure([1.0, 1.0])]).value
+    0.75
+    """
+
+    def __init__(self, parts: Sequence[Measure]):
+        if len({part.size for part in parts}) != 1:
+            raise DataError(f"measures of {', '.join(str(part.size) for part in parts) or 'no'} examples")
+        self.parts, self.size, self.higher_is_better = list(parts), parts[0].size, parts[0].higher_is_better
+
+    def over(self, weights: Float[np.ndarray, "resample example"]) -> Float[np.ndarray, " resample"]:
+        return np.mean([part.over(weights) for part in self.parts], axis=0)
+
+    def take(self, chosen: Sequence[int] | Int[np.ndarray, " some"]) -> Average:
+        return Average([part.take(chosen) for part in self.parts])
+
+    def joined(self, other: Measure) -> Average:
+        theirs = other.parts if isinstance(other, Average) else [other]
+        if len(theirs) != len(self.parts):
+            raise DataError(f"{len(self.parts)} systems beside {len(theirs)}", hint="as many seeds of each")
+        return Average([one.joined(its) for one, its in zip(self.parts, theirs, strict=True)])
