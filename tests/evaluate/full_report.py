@@ -16,11 +16,19 @@ from liju.evaluate import (
     ScoreTable,
     Seen,
     Series,
+    Sliced,
     SourceStory,
     TextStory,
+    TrainedOn,
     VocabStory,
+    accuracy_measure,
+    bootstrap,
+    calibration,
     confusion,
+    label_scores,
+    slices,
 )
+from liju.evaluate.slices import Slice
 
 __all__ = ["full_report"]
 
@@ -47,6 +55,22 @@ def full_report() -> Report:
     )
     expected = [chance.choice(["neg", "pos"]) for _ in range(200)]
     answered = [label if chance.random() < 0.86 else "neg" for label in expected]
+    measure = accuracy_measure(answered, expected)
+    sure = [0.5 + chance.random() / 2 for _ in expected]
+    scores.add(
+        "another network",
+        accuracy=0.83,
+        macro_f1=0.82,
+        intervals={"accuracy": bootstrap(measure)},
+        p_values={"accuracy": 0.031, "macro_f1": 0.0002},
+    )
+    sizes = ["1-20", "21-60", "61-180", "181-512"]
+    groups = {
+        "length": [sizes[min(3, int(chance.random() * 4))] for _ in expected],
+        "label": expected,
+        "language": [chance.choice(["zh"] * 9 + ["en"]) for _ in expected],
+    }
+    whole = Slice("all", "all", measure.size, measure.value, bootstrap(measure))
     return Report(
         title="chinese-reviews",
         lead="An encoder of 3.4 million parameters, pre-trained on 42 MB of Chinese and English text, "
@@ -123,6 +147,19 @@ def full_report() -> Report:
         scores=scores,
         scores_note="Accuracy on 822 held-out reviews; 95 % interval of the first seed: 83.8 to 88.6.",
         confusion=confusion(answered, expected),
+        calibration=calibration(sure, [a == b for a, b in zip(answered, expected, strict=True)], bins=10),
+        labels=label_scores(answered, expected),
+        slices=[Sliced("accuracy", whole, slices(measure, groups, resamples=200))],
+        mistakes=[
+            Example("看完之后一点都不觉得好看", "neg", "pos", False, 0.98, place="reviews.tsv:17"),
+            Example("I did not like it at all.", "neg", "pos", False, 0.93, note="nearest: pos"),
+            Example("两个系统", "pos", "", False, answers={"first": "neg", "second": "pos"}),
+        ],
+        mistakes_note="Wrong answers, the surest first.",
+        trained_on=[
+            TrainedOn("pre-training", "40,212 documents", "13,402,118 characters", "hidden words"),
+            TrainedOn("fine-tuning", "1,000 labelled reviews", "neg 512, pos 488", "19 duplicates left out"),
+        ],
         examples=[
             Example("房间很小，隔音也不好，不过服务员态度不错。", "neg", "pos", False, 0.61),
             Example("<script>alert('no')</script> & \"quotes\" 也只是文字", "neg", "pos", False, 0.55),

@@ -11,8 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liju.errors import DataError
-from liju.evaluate import Bar, Series, bar_chart, confusion_plot, line_plot, standalone
-from liju.evaluate.plot import HEIGHT, WIDTH, ticks
+from liju.evaluate import (
+    Bar,
+    Series,
+    bar_chart,
+    calibration,
+    calibration_plot,
+    confusion_plot,
+    line_plot,
+    standalone,
+)
+from liju.evaluate.plot import HEIGHT, WIDTH, ticks, whisker
 
 anything = st.floats(allow_nan=True, allow_infinity=True, width=32)
 
@@ -103,3 +112,28 @@ def test_standalone_is_a_whole_file():
     plot = standalone(line_plot([Series("a", [1, 2], [1.0, 2.0])], "file"))
     assert ElementTree.fromstring(plot).tag == "{http://www.w3.org/2000/svg}svg"
     assert "prefers-color-scheme" in plot
+
+
+@settings(deadline=None)
+@given(anything, anything, anything, st.tuples(anything, anything), anything)
+def test_any_interval_can_be_drawn(value, low, high, reach, whole):
+    if all(map(math.isfinite, reach)):
+        inside(whisker(value, low, high, reach, whole, "<a>"))
+
+
+def test_a_whisker_may_be_an_interval_and_stands_where_it_says():
+    found = re.search(r'd="M([\d.]+) 9.0H([\d.]+)"', whisker(0.5, 0.25, 0.75, (0, 1)))
+    assert found is not None
+    ends = [float(part) for part in found.groups()]
+    assert ends == [40, 110]
+    assert "whisker" in bar_chart([Bar("a", 5.0, low=4.0, high=7.0)], "t")
+    assert "whisker" not in bar_chart([Bar("a", 5.0)], "t")
+    inside(bar_chart([Bar("a", 83.0, low=88.0, high=95.0)], "an interval beside its bar"))
+
+
+def test_calibration_is_drawn():
+    found = calibration([0.55, 0.95, 0.95, 0.0], [True, True, False, False], bins=10)
+    plot = calibration_plot(found.bins, "<calibration>")
+    inside(plot)
+    assert "sure 95 %, right 50 % of 2" in plot and "4 answers" in plot
+    inside(calibration_plot([], "none"))

@@ -61,7 +61,9 @@ def test_every_section_is_told():
     told = ["45,550 documents were read. 40,212 are trained on, 822 are held out, 4,516 were dropped."]
     told += ["exact duplicate", "package:sphinx", "BSD-2-Clause", "非常", "3,412,480", "held-out text"]
     told += ["86.2 ± 0.5", "房间很小", "天亮", "largest difference of the loss", "learning_rate"]
-    told += ["liju serve runs/chinese-reviews"]
+    told += ["liju serve runs/chinese-reviews", "p 0.031", "p &lt; 0.001", "pos as neg"]
+    told += ["by length", "by language", "181-512", "reviews.tsv:17", "一点都不觉得好看", "first <b>neg</b>"]
+    told += ["1,000 labelled reviews", "19 duplicates left out", "calibration error", "precision %"]
     for words in told:
         assert words in html
 

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from liju.errors import DataError
-from liju.evaluate import Metric, ScoreTable
+from liju.evaluate import Interval, Metric, ScoreTable
 
 
 def table() -> ScoreTable:
@@ -96,3 +96,23 @@ def test_mistakes_are_told():
     scores.add("a", accuracy=1.0)
     with pytest.raises(DataError, match="already"):
         scores.add("a", accuracy=1.0)
+
+
+def test_intervals_and_chances_are_shown_scaled_and_survive_json():
+    scores = ScoreTable(["accuracy"], main="ours")
+    scores.add("ours", accuracy=0.8, intervals={"accuracy": Interval(0.75, 0.85)})
+    scores.add(
+        "other", accuracy=0.825, intervals={"accuracy": Interval(0.8, 0.9)}, p_values={"accuracy": 0.0417}
+    )
+    assert scores.markdown().splitlines()[3] == "| other | **82.5 [80.0 to 90.0] (+2.5, p 0.042)** | 1 |  |"
+    legend = scores.text().splitlines()[-1]
+    assert "95 % interval over examples" in legend and "p: chance of such a difference" in legend
+    assert '<span class="interval">80.0 to 90.0</span><span class="difference">+2.5, p 0.042</span>' in (
+        scores.html()
+    )
+    assert ScoreTable.from_dict(json.loads(json.dumps(scores.to_dict()))) == scores
+    # A table that an older run has written has neither.
+    old = {"main": "a", "metrics": ["accuracy"], "rows": [{"system": "a", "values": {"accuracy": [0.5]}}]}
+    assert ScoreTable.from_dict(old).confidence is None
+    with pytest.raises(DataError, match="no metric 'bleu'"):
+        scores.add("a", accuracy=1.0, intervals={"bleu": Interval(0, 1)})

@@ -6,7 +6,7 @@ slices         the same number by length, label and language; the worst mistakes
 columns        the metrics by name: how each is shown
 table          systems by metrics
 plot           small SVG plots
-report         report.html; page is its HTML
+report         report.html; page, page_scores and markup are its HTML
 """
 
 from liju.evaluate import metrics, significance
@@ -29,8 +29,10 @@ from liju.evaluate.report import (
     Piece,
     Report,
     Seen,
+    Sliced,
     SourceStory,
     TextStory,
+    TrainedOn,
     VocabStory,
     write_report,
 )
@@ -39,7 +41,8 @@ from liju.evaluate.slices import Slice, groups_of, length_buckets, slices, worst
 from liju.evaluate.table import Cell, Row, ScoreTable
 
 __all__ = ["METRICS", "Bar", "Cell", "Curve", "Example", "Generated", "Law", "Metric", "Piece", "Report"]
-__all__ += ["Row", "ScoreTable", "Seen", "Series", "Slice", "SourceStory", "TextStory", "VocabStory"]
+__all__ += ["Row", "ScoreTable", "Seen", "Series", "Slice", "Sliced", "SourceStory", "TextStory"]
+__all__ += ["TrainedOn", "VocabStory"]
 __all__ += ["bar_chart", "calibration_plot", "confusion_plot", "groups_of", "length_buckets", "line_plot"]
 __all__ += ["slices", "standalone", "worst", "write_report"]
 __all__ += metrics.__all__

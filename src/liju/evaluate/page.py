@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from liju.evaluate.plot import STYLE, Bar, bar_chart, confusion_plot, line_plot
+from liju.evaluate.markup import cut, most, pairs, pieces, rows
+from liju.evaluate.page_scores import examples_section, mistakes_section, scores_section, slices_section
+from liju.evaluate.plot import STYLE, line_plot
 
 if TYPE_CHECKING:
-    from liju.evaluate.report import Example, Piece, Report
+    from liju.evaluate.report import Report
 
-__all__ = ["page", "pieces", "rows"]
+__all__ = ["SECTIONS", "page"]
 
 # The page may load nothing at all: the browser itself refuses what a mistake here would let in.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-# A report is read by people: a very long text is cut, and says so.
-LONGEST = 600
 
 
 def page(report: Report) -> str:
@@ -50,68 +50,8 @@ def page(report: Report) -> str:
     )
 
 
-def rows(heads: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
-    """A table; numbers are set to the right.
-
-    >>> "<td>too short</td><td class=number>1,200</td>" in rows(["why", "documents"], [("too short", 1200)])
-    True
-    """
-    lines = [list(line) for line in lines]
-    numeric = [
-        bool(lines) and all(isinstance(line[at], int | float) for line in lines) for at in range(len(heads))
-    ]
-    kind = [" class=number" if flag else "" for flag in numeric]
-    head = "".join(f"<th scope=col{kind[at]}>{escape(name)}</th>" for at, name in enumerate(heads))
-    body = "".join(
-        "<tr>" + "".join(f"<td{kind[at]}>{_value(value)}</td>" for at, value in enumerate(line)) + "</tr>"
-        for line in lines
-    )
-    return f"<div class=wide><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-
-
-def pieces(tokens: Iterable[Piece]) -> str:
-    """Tokens side by side; masks, special tokens and token types can be told apart without colour.
-
-    >>> from liju.evaluate.report import Piece
-    >>> pieces([Piece("[MASK]", "mask", target="猫")])
-    '<p class=pieces><span class="piece mask">[MASK]<i>猫</i></span></p>'
-    """
-    out = []
-    for token in tokens:
-        kind = " ".join(filter(None, ["piece", token.kind, f"type{token.type}" if token.type else ""]))
-        target = f"<i>{escape(_visible(token.target))}</i>" if token.target else ""
-        out.append(f'<span class="{escape(kind)}">{escape(_visible(token.text))}{target}</span>')
-    return f"<p class=pieces>{''.join(out)}</p>"
-
-
-def _visible(token: str) -> str:
-    """White space as something that can be seen."""
-    return token.replace(" ", "·").replace("\n", "↵").replace("\t", "→") or "∅"
-
-
-def _value(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    return escape(f"{value:,.4g}" if isinstance(value, float) else str(value))
-
-
-def _cut(text: str) -> str:
-    if len(text) <= LONGEST:
-        return escape(text)
-    return f"{escape(text[:LONGEST])}<span class=cut>… {len(text) - LONGEST:,} more characters</span>"
-
-
-def _pairs(items: Iterable[tuple[str, object]]) -> str:
-    lines = "".join(
-        f"<div><dt>{escape(str(name))}</dt><dd>{_value(value)}</dd></div>" for name, value in items
-    )
-    return f"<dl class=pairs>{lines}</dl>" if lines else ""
-
-
 def _run(report: Report) -> str:
-    html = _pairs(report.facts.items())
+    html = pairs(report.facts.items())
     if report.config:
         html += (
             "<details><summary>The resolved project file</summary>"
@@ -134,9 +74,9 @@ def _text(report: Report) -> str:
     if story.dropped or story.changed:
         html += "<div class=columns>"
         if story.dropped:
-            html += "<div>" + rows(["dropped because", "documents"], _most(story.dropped)) + "</div>"
+            html += "<div>" + rows(["dropped because", "documents"], most(story.dropped)) + "</div>"
         if story.changed:
-            html += "<div>" + rows(["changed", "documents"], _most(story.changed)) + "</div>"
+            html += "<div>" + rows(["changed", "documents"], most(story.changed)) + "</div>"
         html += "</div>"
     if story.sources:
         html += "<h3>Sources</h3>" + rows(
@@ -144,10 +84,6 @@ def _text(report: Report) -> str:
             [(s.name, s.language, s.kept, s.dropped, s.characters, s.licence) for s in story.sources],
         )
     return html
-
-
-def _most(counts) -> list[tuple[str, int]]:
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
 def _vocab(report: Report) -> str:
@@ -159,7 +95,7 @@ def _vocab(report: Report) -> str:
     items: list[tuple[str, object]] = [("kind", story.kind), ("tokens", story.size)]
     if story.characters_per_token is not None:
         items.append(("characters per token", round(story.characters_per_token, 2)))
-    html = _pairs(items)
+    html = pairs(items)
     if story.cut:
         html += "<h3>Texts cut into tokens</h3>" + "".join(pieces(map(Piece, cut)) for cut in story.cut)
     if story.tokens:
@@ -168,63 +104,19 @@ def _vocab(report: Report) -> str:
 
 
 def _model(report: Report) -> str:
-    return _pairs(report.model.items())
+    return pairs(report.model.items())
+
+
+def _trained_on(report: Report) -> str:
+    if not report.trained_on:
+        return ""
+    lines = [(one.stage, one.what, one.amount, one.note) for one in report.trained_on]
+    return rows(["stage", "trained on", "how much", "note"], lines)
 
 
 def _curves(report: Report) -> str:
     plots = [line_plot(curve.series, curve.title, curve.x_label, curve.y_label) for curve in report.curves]
     return f"<div class=plots>{''.join(f'<figure>{plot}</figure>' for plot in plots)}</div>" if plots else ""
-
-
-def _scores(report: Report) -> str:
-    table = report.scores
-    if table is None:
-        return ""
-    html = f"<p>{escape(report.scores_note)}</p>" if report.scores_note else ""
-    if table.compares:
-        html += (
-            f"<p class=small>Under each number: its difference to <b>{escape(table.main)}</b>. "
-            "Bold: the best of its column. ±: deviation over seeds.</p>"
-        )
-    html += f"<div class=wide tabindex=0>{table.html()}</div><div class=plots>"
-    if table.rows and table.metrics:
-        metric = table.columns[0]
-        bars = []
-        for row in table.rows:
-            own = table.spread(row.system, metric.name)
-            if own is not None:
-                bars.append(Bar(row.system, own.mean * metric.scale, own.deviation * metric.scale))
-        html += f"<figure>{bar_chart(bars, metric.title, digits=metric.digits)}</figure>"
-    if report.confusion is not None:
-        table_of = report.confusion
-        html += (
-            f"<figure>{confusion_plot(table_of.labels, table_of.counts, 'expected and answered')}</figure>"
-        )
-    return html + "</div>"
-
-
-def _example(example: Example, kind: str) -> str:
-    text = _cut(example.text) + (f"<hr>{_cut(example.pair)}" if example.pair else "")
-    score = f" <small>{100 * example.score:.0f} %</small>" if example.score is not None else ""
-    answer = f"<span>answered <b>{_cut(example.answered)}</b>{score}</span>"
-    if not example.right:
-        answer += f"<span>expected <b>{_cut(example.expected)}</b></span>"
-    return f'<li class="{kind}"><blockquote>{text}</blockquote><p class=answer>{answer}</p></li>'
-
-
-def _examples(report: Report) -> str:
-    groups: list[tuple[str, list[Example]]] = [
-        ("Wrong", [example for example in report.examples if example.right is False]),
-        ("Right", [example for example in report.examples if example.right]),
-        ("Answers", [example for example in report.examples if example.right is None]),
-    ]
-    html = ""
-    for name, group in groups:
-        if not group:
-            continue
-        items = "".join(_example(example, name.lower()) for example in group)
-        html += (f"<h3>{name}</h3>" if name != "Answers" else "") + f"<ul class=examples>{items}</ul>"
-    return html
 
 
 def _seen(report: Report) -> str:
@@ -247,8 +139,8 @@ def _generated(report: Report) -> str:
     items = ""
     for one in report.generated:
         step = f"<small>step {one.step:,}</small>" if one.step is not None else ""
-        prompt = f"<b>{_cut(one.prompt)}</b>" if one.prompt else ""
-        items += f"<li>{step}<blockquote>{prompt}{_cut(one.text)}</blockquote></li>"
+        prompt = f"<b>{cut(one.prompt)}</b>" if one.prompt else ""
+        items += f"<li>{step}<blockquote>{prompt}{cut(one.text)}</blockquote></li>"
     return f"<ul class=examples>{items}</ul>" if items else ""
 
 
@@ -261,7 +153,7 @@ def _laws(report: Report) -> str:
         kind = word.replace(" ", "-")
         html += f'<li class="{kind}"><b>{sign} {escape(law.name)}</b> <span>{word}{detail}</span></li>'
     html = f"<ul class=laws>{html}</ul>" if html else ""
-    return html + _pairs(report.provenance.items())
+    return html + pairs(report.provenance.items())
 
 
 def _next(report: Report) -> str:
@@ -275,9 +167,12 @@ SECTIONS: list[tuple[str, str, Callable[[Report], str]]] = [
     ("Text", "text", _text),
     ("Vocabulary", "vocabulary", _vocab),
     ("Model", "model", _model),
+    ("Trained on", "trained-on", _trained_on),
     ("Curves", "curves", _curves),
-    ("Scores", "scores", _scores),
-    ("Right and wrong", "examples", _examples),
+    ("Scores", "scores", scores_section),
+    ("Slices", "slices", slices_section),
+    ("The worst mistakes", "mistakes", mistakes_section),
+    ("Right and wrong", "examples", examples_section),
     ("As the model sees it", "seen", _seen),
     ("What it writes", "generated", _generated),
     ("Laws and provenance", "laws", _laws),

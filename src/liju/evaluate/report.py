@@ -10,12 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from liju.evaluate.metrics import Confusion
+from liju.evaluate.metrics.calibration import Calibration
+from liju.evaluate.metrics.confusion import Confusion
+from liju.evaluate.metrics.labels import LabelScore
 from liju.evaluate.plot import Series
+from liju.evaluate.slices import Slice
 from liju.evaluate.table import ScoreTable
 
-__all__ = ["Curve", "Example", "Generated", "Law", "Piece", "Report", "Seen", "SourceStory", "TextStory"]
-__all__ += ["VocabStory", "write_report"]
+__all__ = ["Curve", "Example", "Generated", "Law", "Piece", "Report", "Seen", "Sliced", "SourceStory"]
+__all__ += ["TextStory", "TrainedOn", "VocabStory", "write_report"]
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,11 @@ class Curve:
 
 @dataclass(frozen=True)
 class Example:
-    """One held-out example and its answer. `right` is None where nothing is right or wrong (translation)."""
+    """One held-out example and its answer. `right` is None where nothing is right or wrong (translation).
+
+    `score` is how sure the answer was (0 to 1), `note` another number in words ("chrF 12.3"), `place` the
+    file and line; `answers` are those of several systems by name, shown instead of `answered`.
+    """
 
     text: str
     expected: str
@@ -74,6 +81,29 @@ class Example:
     right: bool | None = None
     score: float | None = None
     pair: str = ""
+    note: str = ""
+    place: str = ""
+    answers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sliced:
+    """One metric (its name in METRICS) of one system on the whole test set and on parts of it."""
+
+    metric: str
+    whole: Slice
+    parts: Sequence[Slice]
+    system: str = ""
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """What one stage of training saw: the stage, what, how much of it, and a remark."""
+
+    stage: str
+    what: str
+    amount: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -126,10 +156,16 @@ class Report:
     text: TextStory | None = None
     vocab: VocabStory | None = None
     model: Mapping[str, str | int | float] = field(default_factory=dict)
+    trained_on: Sequence[TrainedOn] = ()
     curves: Sequence[Curve] = ()
     scores: ScoreTable | None = None
     scores_note: str = ""
     confusion: Confusion | None = None
+    calibration: Calibration | None = None
+    labels: Sequence[LabelScore] = ()
+    slices: Sequence[Sliced] = ()
+    mistakes: Sequence[Example] = ()
+    mistakes_note: str = ""
     examples: Sequence[Example] = ()
     seen: Sequence[Seen] = ()
     generated: Sequence[Generated] = ()

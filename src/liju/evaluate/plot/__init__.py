@@ -1,4 +1,4 @@
-"""Small SVG plots: lines, bars, a confusion matrix, intervals. No JavaScript, no fonts, nothing from a network.
+"""Small SVG plots: lines, bars, a confusion matrix, intervals. No JavaScript, no fonts, no network.
 
 A plot is a string of SVG to put into a page. Its colours follow the reader's light or dark setting, series
 differ by dash as well as colour, and pointing at a mark shows its value. Numbers that are not finite are

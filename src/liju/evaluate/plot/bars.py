@@ -13,17 +13,26 @@ __all__ = ["Bar", "bar_chart"]
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar: its name, its length, and the deviation drawn as a whisker where it is known."""
+    """One bar: its name, its length, and a whisker: the deviation, else the interval, where it is known."""
 
     name: str
     value: float
     deviation: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        """The ends of the whisker; None where there is none."""
+        if math.isfinite(self.value - self.deviation) and math.isfinite(self.value + self.deviation):
+            return self.value - self.deviation, self.value + self.deviation
+        return (self.low, self.high) if math.isfinite(self.low) and math.isfinite(self.high) else None
 
 
 def bar_chart(bars: Sequence[Bar], title: str, unit: str = "", digits: int | None = None) -> str:
     """Horizontal bars from zero, in the order given, each with its number (to `digits`).
 
-    A whisker is one deviation.
+    A whisker is one deviation, or the interval where there is no deviation.
 
     >>> bars = [Bar("majority", 50.0), Bar("ours", 86.0, 1.2), Bar("failed", float("nan"))]
     >>> plot = bar_chart(bars, "accuracy", "%")
@@ -37,8 +46,7 @@ def bar_chart(bars: Sequence[Bar], title: str, unit: str = "", digits: int | Non
         body.append(text_at("no values", WIDTH / 2, height / 2 + 12, anchor="middle"))
     reach = [0.0]
     for bar in bars:
-        wide = bar.deviation if math.isfinite(bar.deviation) else 0.0
-        reach += [end for end in (bar.value - wide, bar.value + wide) if math.isfinite(end)]
+        reach += [end for end in (bar.value, *(bar.ends or ())) if math.isfinite(end)]
     low, high = span(reach, pad=0) if any(reach) else (0.0, 1.0)
 
     def place(value: float) -> float:
@@ -51,7 +59,7 @@ def bar_chart(bars: Sequence[Bar], title: str, unit: str = "", digits: int | Non
         if not math.isfinite(bar.value):
             body.append(text_at("no value", WIDTH, y + 14, anchor="end"))
             continue
-        known = math.isfinite(bar.value - bar.deviation) and math.isfinite(bar.value + bar.deviation)
+        known = math.isfinite(bar.deviation) and bar.ends is not None
         says = show(bar.value) + (f" ± {show(bar.deviation)}" if known else "") + (f" {unit}" if unit else "")
         body.append(text_at(says, WIDTH, y + 14, "value", "end"))
         start, end = sorted([place(0), place(bar.value)])
@@ -59,8 +67,8 @@ def bar_chart(bars: Sequence[Bar], title: str, unit: str = "", digits: int | Non
         body.append(
             element("rect", says, class_="bar", x=start, y=y + 20, width=max(end - start, 1), height=12, rx=2)
         )
-        if known and bar.deviation > 0:
-            whisker = place(bar.value - bar.deviation), place(bar.value + bar.deviation)
+        if bar.ends is not None and bar.ends[0] < bar.ends[1]:
+            whisker = place(bar.ends[0]), place(bar.ends[1])
             path = f"M{whisker[0]:.1f} {y + 26}H{whisker[1]:.1f}"
             path += "".join(f"M{side:.1f} {y + 22}v8" for side in whisker)
             body.append(element("path", class_="whisker", d=path))

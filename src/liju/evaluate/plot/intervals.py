@@ -24,10 +24,11 @@ def whisker(
     >>> whisker(0.5, 0.4, 0.6, (0.0, 1.0), 0.55).count("<circle")
     1
     """
-    start, end = reach if reach[1] > reach[0] else (reach[0] - 0.5, reach[0] + 0.5)
+    start, wide = reach[0] / 2, reach[1] / 2 - reach[0] / 2  # halves: a wide reach does not overflow
 
     def place(number: float) -> float:
-        return 5 + min(1.0, max(0.0, (number - start) / (end - start))) * (WIDE - 10)
+        share = (number / 2 - start) / wide if wide > 0 else 0.5
+        return 5 + min(1.0, max(0.0, share)) * (WIDE - 10)
 
     body = []
     if math.isfinite(whole):
