@@ -80,11 +80,14 @@ class GenerationTask:
         settings: Evaluate,
         **sampling: Any,
     ) -> list[Answer]:
-        assert tokenizer.bos is not None and tokenizer.eos is not None
+        # GPT and Qwen have no token that begins a text.
+        first = [] if tokenizer.bos is None else [tokenizer.bos]
         # The most recent tokens are kept where prompt and answer do not fit together.
         room = max(1, self.max_length - 1 - settings.max_new_tokens)
         encoded = tokenizer.encode_batch([values["text"] for values in inputs])
-        prompts = [[tokenizer.bos, *ids[-room:]] for ids in encoded]
+        prompts = [[*first, *ids[-room:]] for ids in encoded]
+        if not all(prompts):
+            raise RequestError("the prompt is empty", hint="this model has no token that begins a text")
         new = min(settings.max_new_tokens, self.max_length - 2)
         if new < 1:
             raise RequestError(f"a model of max_length {self.max_length} has no room to write")

@@ -103,7 +103,10 @@ class Loaded:
             bundle.task or pretrained_task(self.model.config.family, self.model.config.max_length).describe()
         )
         if description.get("name") not in TASKS:
-            raise BundleError(f"{bundle.folder}: unknown task {description.get('name')!r} in liju.json")
+            raise BundleError(
+                f"{bundle.folder}: liju has no task {description.get('name')!r} to answer for",
+                hint=f"it has {', '.join(TASKS)}; liju.hub.load_bundle gives the model itself",
+            )
         self._task = TASKS[description["name"]].from_description(description)
         self.task: str = description["name"]
 
@@ -150,7 +153,8 @@ class Loaded:
             ids, types = tokens.pair(tokens.encode(text))
             sample = Sample(0, encoder=_array(ids), types=_array(types))
         elif config.family == "decoder":
-            sample = Sample(0, decoder=_array([tokens.bos, *tokens.encode(text)]))
+            first = [] if tokens.bos is None else [tokens.bos]
+            sample = Sample(0, decoder=_array([*first, *tokens.encode(text)]))
         else:
             source = [*tokens.encode(text), tokens.eos]
             sample = Sample(0, _array(source), _array([tokens.pad, *tokens.encode(target or "")]))

@@ -27,8 +27,9 @@ class TranslationTask:
     needed: tuple[str, ...] = ("source", "target")
     optional: tuple[str, ...] = ()
 
-    def __init__(self, max_length: int):
+    def __init__(self, max_length: int, start: int | None = None):
         self.max_length = max_length
+        self.start = start  # what an answer begins with; None: the padding, as liju trains it
         self.too_long: list[str] = []  # places of training pairs that do not fit
 
     @classmethod
@@ -37,10 +38,11 @@ class TranslationTask:
 
     @classmethod
     def from_description(cls, values: dict[str, Any]) -> TranslationTask:
-        return cls(values["max_length"])
+        return cls(values["max_length"], values.get("start"))
 
     def describe(self) -> dict[str, Any]:
-        return {"name": self.name, "max_length": self.max_length}
+        own = {} if self.start is None else {"start": self.start}
+        return {"name": self.name, "max_length": self.max_length, **own}
 
     def prepare(self, model: Transformer) -> None:
         """Nothing to add: the words head translates."""
@@ -89,7 +91,7 @@ class TranslationTask:
                 None,
                 sources=[sources[i] for i in group],
                 eos=tokenizer.eos,
-                start=tokenizer.pad or 0,
+                start=tokenizer.pad or 0 if self.start is None else self.start,
                 max_new_tokens=min(settings.max_new_tokens, self.max_length - 1),
                 beam=settings.beam,
                 length_penalty=settings.length_penalty,

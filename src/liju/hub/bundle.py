@@ -19,23 +19,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from liju.errors import BundleError, LijuError
-from liju.hub.config_map import Architecture, architecture, from_json, misfits, to_json
-from liju.hub.convert import export_tensors, import_tensors
+from liju.hub.config_map import Architecture, architecture, misfits, to_json
+from liju.hub.convert import export_tensors
 from liju.hub.files import load_tokenizer, read_json, rename, save_tokenizer, write_json
-from liju.hub.weights import dtype_name, read_weights, write_weights
+from liju.hub.filling import NAMED, check_sizes, fill
+from liju.hub.weights import SHARD, dtype_name, read_weights, write_weights
 from liju.model import Transformer, TransformerConfig
 
 if TYPE_CHECKING:
     from liju.vocab import Tokenizer
 
-__all__ = ["Bundle", "import_folder", "load_bundle", "save_bundle"]
+__all__ = ["Bundle", "load_bundle", "save_bundle"]
 
 FORMAT = 1  # of liju.json
-NAMED = {"label", "tag"}  # heads whose outputs have names
 
 
 @dataclass(frozen=True)
@@ -73,11 +72,13 @@ def save_bundle(
     report: Mapping[str, Any] | None = None,
     *,
     overwrite: bool = False,
+    shard: int = SHARD,
 ) -> Bundle:
     """Write the model as a folder, read it back, compare (law 7), and only then give it its name.
 
     `task` is free, save for `labels`: the names of the classes, in the order of the label head's outputs.
-    `report` is kept as it is; the laws' figures are added to it.
+    `report` is kept as it is; the laws' figures are added to it. Weights of more than `shard` bytes are
+    written as several files.
 
     Raises BundleError: the folder exists (without `overwrite`), the tokenizer does not fit the embedding,
     labels do not fit the label head, what was read back computes something else.
@@ -90,7 +91,7 @@ def save_bundle(
     task, report = dict(task or {}), dict(report or {})
     config, state = model.config, model.state_dict()
     heads = {name: _outputs(state, name) for name in model.heads}
-    _check_sizes(config, tokenizer, task, heads, str(folder))
+    check_sizes(config, tokenizer, task, heads, str(folder))
     where = architecture(config, list(heads))
     reasons = [] if where else _reasons(config, heads)
     theirs, left = export_tensors(state, where.table(config)) if where else ({}, dict(state))
@@ -99,7 +100,7 @@ def save_bundle(
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         left = {name: tensor.detach().cpu() for name, tensor in left.items()}
-        write_weights(partial / "model.safetensors", theirs if where else left)
+        write_weights(partial / "model.safetensors", theirs if where else left, shard)
         if where and left:
             write_weights(partial / "liju.safetensors", left)
         if tokenizer is not None:
@@ -151,6 +152,8 @@ def load_bundle(folder: str | Path) -> Bundle:
             raise BundleError(f"{folder}: a bundle is a folder, not a file")
         raise BundleError(f"{folder}: no such folder")
     if not (folder / "liju.json").exists():
+        from liju.hub.folder import import_folder
+
         return import_folder(folder)
     record = read_json(folder / "liju.json")
     if record.get("format") != FORMAT:
@@ -178,8 +181,8 @@ def load_bundle(folder: str | Path) -> Bundle:
                 )
     tokenizer = load_tokenizer(folder, required=bool(record.get("tokenizer")))
     task = dict(record.get("task") or {})
-    _check_sizes(config, tokenizer, task, heads, str(folder))
-    model = _fill(folder, config, heads, where, read_weights(folder))
+    check_sizes(config, tokenizer, task, heads, str(folder))
+    model = fill(folder, config, heads, where, read_weights(folder))
     return Bundle(
         model,
         tokenizer,
@@ -192,103 +195,10 @@ def load_bundle(folder: str | Path) -> Bundle:
     )
 
 
-def import_folder(folder: str | Path) -> Bundle:
-    """Read a Hugging Face folder that liju did not write. The task is what config.json says of labels.
-
-    Raises BundleError naming the file, the key or the tensor.
-    """
-    folder = Path(folder)
-    settings = read_json(folder / "config.json")
-    config, where = from_json(settings, str(folder / "config.json"))
-    table = where.table(config)
-    tensors = where.kind.named_now(read_weights(folder), table)
-    task: dict[str, Any] = {}
-    heads = dict.fromkeys(where.heads, 2)
-    for head in NAMED & heads.keys():
-        names = settings.get("id2label") or {}
-        task["labels"] = [names[key] for key in sorted(names, key=int)]
-        theirs = next(row.theirs for row in table if row.ours == (f"heads.{head}.weight",))
-        if theirs in tensors:
-            heads[head] = len(tensors[theirs])
-        if not task["labels"]:
-            task["labels"] = [f"LABEL_{i}" for i in range(heads[head])]
-    if (start := settings.get("decoder_start_token_id")) is not None:
-        task["start"] = start
-    if "words" in heads:
-        heads["words"] = config.vocab_size
-    tokenizer = load_tokenizer(folder, required=False)
-    _check_sizes(config, tokenizer, task, heads, str(folder))
-    model = _fill(folder, config, heads, where, tensors)
-    return Bundle(model, tokenizer, task, {"imported from": folder.name}, folder, where.name)
-
-
-def _fill(
-    folder: Path,
-    config: TransformerConfig,
-    heads: Mapping[str, int],
-    where: Architecture | None,
-    tensors: dict[str, Tensor],
-) -> Transformer:
-    """A model of these switches and heads, with these weights."""
-    with torch.random.fork_rng(devices=[]):  # a load must not move the caller's random numbers
-        model = Transformer(config)
-        for name, outputs in heads.items():
-            if name not in model.heads:
-                model.add_head(name, outputs)
-    for name in [name for name in model.heads if name not in heads]:
-        del model.heads[name]
-    state = model.state_dict()
-    file = str(folder / "model.safetensors")
-    if where is None:
-        ours = _exactly(tensors, state, file)
-    else:
-        table = where.table(config)
-        shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
-        ours = import_tensors(tensors, table, shapes, where.kind.copies_beside(table), file)
-        rest = {name: tensor for name, tensor in state.items() if name not in ours}
-        extra = folder / "liju.safetensors"
-        ours |= _exactly(read_weights(extra) if rest or extra.exists() else {}, rest, str(extra))
-    model.to(next(iter(ours.values())).dtype)
-    model.load_state_dict(ours)
-    return model.eval()
-
-
-def _exactly(tensors: Mapping[str, Tensor], state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
-    """Tensors under our own names: all of them, no others."""
-    for name, tensor in state.items():
-        if name not in tensors:
-            raise BundleError(f"{where}: missing tensor {name}")
-        if tensors[name].shape != tensor.shape:
-            raise BundleError(
-                f"{where}: {name} has the shape {list(tensors[name].shape)}, expected {list(tensor.shape)}"
-            )
-    for name in tensors:
-        if name not in state:
-            raise BundleError(f"{where}: unexpected tensor {name}")
-    return dict(tensors)
-
-
 def _outputs(state: Mapping[str, Tensor], head: str) -> int:
     """How many outputs a head has."""
     weight = state.get(f"heads.{head}.weight")
     return len(state["token.weight"] if weight is None else weight)
-
-
-def _check_sizes(
-    config: TransformerConfig,
-    tokenizer: Tokenizer | None,
-    task: Mapping[str, Any],
-    heads: Mapping[str, int],
-    where: str,
-) -> None:
-    if tokenizer is not None and tokenizer.size > config.vocab_size:
-        raise BundleError(
-            f"{where}: the tokenizer has {tokenizer.size} tokens, the embedding {config.vocab_size} rows"
-        )
-    labels = task.get("labels")
-    for head in NAMED & heads.keys():
-        if labels and len(labels) != heads[head]:
-            raise BundleError(f"{where}: {len(labels)} labels for a head of {heads[head]} outputs")
 
 
 def _reasons(config: TransformerConfig, heads: Mapping[str, int]) -> list[str]:

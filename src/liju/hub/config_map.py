@@ -21,7 +21,16 @@ from liju.hub.kinds import ANY, PLAIN, REQUIRED, Kind
 from liju.hub.names import Name
 from liju.model import TransformerConfig
 
-__all__ = ["Architecture", "architecture", "from_json", "heads_of", "misfits", "to_json"]
+__all__ = [
+    "Architecture",
+    "architecture",
+    "class_of",
+    "from_json",
+    "heads_of",
+    "kind_of",
+    "misfits",
+    "to_json",
+]
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,35 @@ def to_json(config: TransformerConfig, where: Architecture) -> dict[str, Any]:
     return values | dict(where.kind.constants) | where.kind.write(config)
 
 
+def kind_of(values: Mapping[str, Any], file: str = "config.json") -> Kind:
+    """The model type of a config.json. Raises BundleError for one that is not in the tables."""
+    name = values.get("model_type")
+    if name not in KINDS:
+        raise BundleError(
+            f"{file}: model_type {name!r} is not one that liju knows",
+            hint=_hint(str(name), sorted(KINDS), "it reads"),
+        )
+    return KINDS[name]
+
+
+def class_of(values: Mapping[str, Any], kind: Kind, file: str = "config.json") -> str | None:
+    """The class that a config.json names, None where it names none."""
+    names = values.get("architectures")
+    if not names:
+        return None
+    known = [*kind.variants, *kind.bare]
+    if names[0] not in known:
+        raise BundleError(
+            f"{file}: architecture {names[0]!r} is not one that liju knows",
+            hint=_hint(str(names[0]), known, f"of {kind.model_type} it reads"),
+        )
+    return names[0]
+
+
+def _hint(word: str, known: Sequence[str], reads: str) -> str:
+    return " ".join(filter(None, [did_you_mean(word, known), f"{reads} {', '.join(known)}"]))
+
+
 def from_json(values: Mapping[str, Any], file: str = "config.json") -> tuple[TransformerConfig, Architecture]:
     """The switches and the architecture of a config.json that transformers wrote.
 
@@ -104,19 +142,13 @@ def from_json(values: Mapping[str, Any], file: str = "config.json") -> tuple[Tra
         ...
     liju.errors.BundleError: config.json: model_type 'mamba' is not one that liju knows
     """
-    known = sorted(KINDS)
-    kind = KINDS.get(str(values.get("model_type")))
-    if kind is None:
+    kind = kind_of(values, file)
+    name = class_of(values, kind, file) or next(iter(kind.variants))
+    name = kind.bare.get(name, name)
+    if values.get("quantization_config"):
         raise BundleError(
-            f"{file}: model_type {values.get('model_type')!r} is not one that liju knows",
-            hint=f"it reads {', '.join(known)}",
-        )
-    name = (values.get("architectures") or [next(iter(kind.variants))])[0]
-    if name not in kind.variants:
-        suggestion = did_you_mean(name, kind.variants)
-        raise BundleError(
-            f"{file}: architecture {name!r} is not one that liju knows",
-            hint=suggestion or f"of {kind.model_type} it reads {', '.join(kind.variants)}",
+            f"{file}: quantization_config says that the weights are quantised, and liju reads whole ones",
+            hint="ask for the model before it was quantised",
         )
     for key, expected in kind.constants.items():
         if key in values and values[key] not in (expected, None):

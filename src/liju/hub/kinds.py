@@ -52,6 +52,8 @@ class Kind:
                buffers that are no weights (None).
     ignored:   a pattern of names of such buffers.
     prefix:    the start of the names that files of the bare model leave out.
+    bare:      their class without a head -> the variant that it is, the words head being its embedding.
+    absent:    what files of a bare class lack, computed.
     write, read: the keys that are more than a name; `demands` are conditions on several switches.
     """
 
@@ -68,6 +70,8 @@ class Kind:
     copies: Mapping[str, str | None] = field(default_factory=dict)
     ignored: str = ""
     prefix: str = ""
+    bare: Mapping[str, str] = field(default_factory=dict)
+    absent: Mapping[str, Callable[[TransformerConfig], Tensor]] = field(default_factory=dict)
 
     def copies_beside(self, names: Sequence[Name]) -> dict[str, str | None]:
         """The copies and buffers that a file of this type may hold beside the tensors of its table."""
@@ -76,20 +80,34 @@ class Kind:
 
     def named_now(self, tensors: Mapping[str, Tensor], names: Sequence[Name]) -> dict[str, Tensor]:
         """The tensors of a file under the names of today: norms of files from before 2019 are called gamma
-        and beta, and files of the bare model have no prefix."""
+        and beta, files of the bare model have no prefix, and those of a model with a head have one."""
         table = {name.theirs for name in names}
         bare = self.prefix and not any(name.startswith(self.prefix) for name in tensors)
-        found = {}
+        found: dict[str, Tensor] = {}
         for name, tensor in tensors.items():
             if self.ignored and re.search(self.ignored, name):
                 continue
+            now = name
             for old, new in (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias")):
-                if name.endswith(old):
-                    name = name.removesuffix(old) + new
-            if bare and self.prefix + name in table:
-                name = self.prefix + name
-            found[name] = tensor
+                if now.endswith(old):
+                    now = now.removesuffix(old) + new
+            if bare and self.prefix + now in table:
+                now = self.prefix + now
+            elif self.prefix and now not in table and now.removeprefix(self.prefix) in table:
+                now = now.removeprefix(self.prefix)
+            # Two names for one: the second stays what it is, and is said to be unexpected.
+            found[name if now in found else now] = tensor
         return found
+
+    def variants_from(self, name: str | None) -> list[str]:
+        """The classes that a file may be of that says it is of class `name`: itself, and those with more
+        heads, fewest first. A file that says nothing may be of any, most heads first."""
+        if name is None:
+            return sorted(self.variants, key=lambda one: -len(self.variants[one][0]))
+        name = self.bare.get(name, name)
+        heads = set(self.variants[name][0])
+        more = [one for one, (held, _) in self.variants.items() if heads < set(held)]
+        return [name, *sorted(more, key=lambda one: len(self.variants[one][0]))]
 
 
 def activation(name: Any) -> str:

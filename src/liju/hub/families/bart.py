@@ -122,18 +122,28 @@ COPIES: dict[str, str | None] = {
     "model.decoder.embed_tokens.weight": "model.shared.weight",
     "lm_head.weight": "model.shared.weight",
 }
+CONSTANTS = {"is_decoder": False, "tie_word_embeddings": True}
+ABSENT = {"final_logits_bias": lambda config: torch.zeros(1, config.vocab_size)}
 BART = Kind(
     model_type="bart",
     family="encdec",
     fixed={**FIXED, "embedding_norm": True, "position": "learned", "position_offset": 2},
     keys=KEYS,
-    constants={"is_decoder": False, "tie_word_embeddings": True},
+    constants={
+        **CONSTANTS,
+        "normalize_before": False,
+        "normalize_embedding": True,
+        "add_final_layer_norm": False,
+    },
     variants={"BartForConditionalGeneration": (("words",), False)},
     names=_table(sinusoids=False),
     write=_write,
     read=_read,
     demands=_demands,
     copies=COPIES,
+    prefix="model.",
+    bare={"BartModel": "BartForConditionalGeneration"},
+    absent=ABSENT,
 )
 MARIAN = Kind(
     model_type="marian",
@@ -141,9 +151,11 @@ MARIAN = Kind(
     fixed={**FIXED, "embedding_norm": False, "position": "sinusoidal", "sinusoid_halves": True},
     keys=KEYS,
     constants={
-        "is_decoder": False,
-        "tie_word_embeddings": True,
+        **CONSTANTS,
         "share_encoder_decoder_embeddings": True,
+        "normalize_before": False,
+        "normalize_embedding": False,
+        "add_final_layer_norm": False,
     },
     variants={"MarianMTModel": (("words",), False)},
     names=_table(sinusoids=True),
@@ -151,4 +163,7 @@ MARIAN = Kind(
     read=_read,
     demands=_demands,
     copies=COPIES,
+    prefix="model.",
+    bare={"MarianModel": "MarianMTModel"},
+    absent=ABSENT,
 )

@@ -145,9 +145,9 @@ BERT = Kind(
     copies={
         "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
         "cls.predictions.decoder.bias": "cls.predictions.bias",
-        "bert.embeddings.position_ids": None,
-        "embeddings.position_ids": None,
     },
+    ignored=r"embeddings\.position_ids$",
+    prefix="bert.",
 )
 
 
@@ -207,4 +207,5 @@ ROFORMER = Kind(
         "cls.predictions.decoder.weight": "roformer.embeddings.word_embeddings.weight",
         "cls.predictions.decoder.bias": "cls.predictions.bias",
     },
+    prefix="roformer.",
 )

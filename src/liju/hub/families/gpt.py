@@ -137,6 +137,7 @@ GPT2 = Kind(
     copies={"lm_head.weight": "transformer.wte.weight"},
     ignored=MASKS,
     prefix="transformer.",
+    bare={"GPT2Model": "GPT2LMHeadModel"},
 )
 GPT = Kind(
     model_type="openai-gpt",
@@ -149,7 +150,8 @@ GPT = Kind(
     write=lambda config: {"afn": GPT_ACTIVATIONS[config.activation], **_dropout(config)},
     read=_gpt_read,
     demands=_gpt_demands,
-    copies={"lm_head.weight": "transformer.tokens_embed.weight", "transformer.position_ids": None},
-    ignored=MASKS,
+    copies={"lm_head.weight": "transformer.tokens_embed.weight"},
+    ignored=rf"{MASKS}|position_ids$",
     prefix="transformer.",
+    bare={"OpenAIGPTModel": "OpenAIGPTLMHeadModel"},
 )

@@ -108,6 +108,9 @@ LLAMA_KEYS: dict[str, tuple[str, Any]] = {
     "norm_eps": ("rms_norm_eps", 1e-6),
     "tied": ("tie_word_embeddings", False),
 }
+COPIES = {"lm_head.weight": "model.embed_tokens.weight"}
+# Tables that files of early 2023 hold.
+FREQUENCIES = r"\.rotary_emb\.inv_freq$"
 LLAMA = Kind(
     model_type="llama",
     family="decoder",
@@ -119,7 +122,10 @@ LLAMA = Kind(
     write=lambda config: {**_llama_write(config), "mlp_bias": config.bias},
     read=lambda values: {**_same_bias(values), **_llama_read(values), "qkv_bias": None},
     demands=lambda config: _llama_shape(config) + _only_qkv(config),
-    copies={"lm_head.weight": "model.embed_tokens.weight"},
+    copies=COPIES,
+    ignored=FREQUENCIES,
+    prefix="model.",
+    bare={"LlamaModel": "LlamaForCausalLM"},
 )
 
 
@@ -133,19 +139,33 @@ def _only_qkv(config: TransformerConfig) -> list[str]:
     return ["qkv_bias is True with bias False"] if config.qkv_bias and not config.bias else []
 
 
-# Without its window, which the later files do not have either; llama is preferred for writing.
+def _mistral_read(values: Mapping[str, Any]) -> dict[str, Any]:
+    # Their window counts the place itself; a file that does not name it has one of 4096.
+    window = values.get("sliding_window", 4096)
+    if window is not None and window < 2:
+        raise ValueError(f"sliding_window is {window}, and liju's windows see one place back at least")
+    return {**_llama_read(values), "window": 0 if window is None else window - 1}
+
+
+# Without a window it is llama, which is preferred for writing.
 MISTRAL = Kind(
     model_type="mistral",
     family="decoder",
-    fixed={**LLAMA_FIXED, "bias": False, "qkv_bias": (None, False)},
+    fixed={**LLAMA_FIXED, "bias": False, "qkv_bias": (None, False), "window": ANY},
     keys={**LLAMA_KEYS, "max_length": ("max_position_embeddings", 4096 * 32)},
-    constants={"sliding_window": None},
+    constants={"attention_bias": False},
     variants={"MistralForCausalLM": (("words",), False)},
     names=llama,
-    write=_llama_write,
-    read=_llama_read,
+    write=lambda config: {
+        **_llama_write(config),
+        "sliding_window": config.window + 1 if config.window else None,
+    },
+    read=_mistral_read,
     demands=_llama_shape,
-    copies={"lm_head.weight": "model.embed_tokens.weight"},
+    copies=COPIES,
+    ignored=FREQUENCIES,
+    prefix="model.",
+    bare={"MistralModel": "MistralForCausalLM"},
 )
 QWEN2 = Kind(
     model_type="qwen2",
@@ -158,7 +178,10 @@ QWEN2 = Kind(
     write=_llama_write,
     read=_llama_read,
     demands=_llama_shape,
-    copies={"lm_head.weight": "model.embed_tokens.weight"},
+    copies=COPIES,
+    ignored=FREQUENCIES,
+    prefix="model.",
+    bare={"Qwen2Model": "Qwen2ForCausalLM"},
 )
 QWEN3 = Kind(
     model_type="qwen3",
@@ -175,5 +198,8 @@ QWEN3 = Kind(
     write=_llama_write,
     read=_llama_read,
     demands=_llama_shape,
-    copies={"lm_head.weight": "model.embed_tokens.weight"},
+    copies=COPIES,
+    ignored=FREQUENCIES,
+    prefix="model.",
+    bare={"Qwen3Model": "Qwen3ForCausalLM"},
 )

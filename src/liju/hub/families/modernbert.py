@@ -47,6 +47,7 @@ def _local(config: TransformerConfig) -> list[bool]:
 def _write(config: TransformerConfig) -> dict[str, Any]:
     return {
         "hidden_activation": ACTIVATIONS[config.activation],
+        "classifier_activation": ACTIVATIONS[config.activation],
         "layer_types": ["sliding_attention" if local else "full_attention" for local in _local(config)],
         "global_attn_every_n_layers": config.global_every or 1,
         "local_attention": 2 * config.window or 128,
@@ -69,13 +70,16 @@ def _read(values: Mapping[str, Any]) -> dict[str, Any]:
         every = whole[1] if len(whole) > 1 else len(types)
         if whole != list(range(0, len(types), every)):
             raise ValueError("layer_types is not every n-th from the first, and liju has no such switch")
+    inner = values.get("hidden_activation", "gelu")
+    if values.get("classifier_activation", "gelu") != inner:
+        raise ValueError("classifier_activation is not hidden_activation, and liju has one switch for both")
     ropes = values.get("rope_parameters") or {}
 
     def theta(kind: str, old: str, default: float) -> float:
         return float((ropes.get(kind) or {}).get("rope_theta") or values.get(old) or default)
 
     return {
-        "activation": activation(values.get("hidden_activation", "gelu")),
+        "activation": activation(inner),
         "window": 0 if every == 1 else values.get("local_attention", 128) // 2,
         "global_every": 0 if every == 1 else every,
         "rope_theta": theta("full_attention", "global_rope_theta", 160000.0),
@@ -122,7 +126,12 @@ MODERNBERT = Kind(
         "norm_bias": ("norm_bias", False),
         "head_bias": ("decoder_bias", True),
     },
-    constants={"attention_bias": False, "mlp_bias": False, "tie_word_embeddings": True},
+    constants={
+        "attention_bias": False,
+        "mlp_bias": False,
+        "classifier_bias": False,
+        "tie_word_embeddings": True,
+    },
     variants={
         "ModernBertForMaskedLM": (("words",), False),
         "ModernBertModel": ((), False),
@@ -132,4 +141,5 @@ MODERNBERT = Kind(
     read=_read,
     demands=_demands,
     copies={"decoder.weight": "model.embeddings.tok_embeddings.weight"},
+    prefix="model.",
 )

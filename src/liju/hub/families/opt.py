@@ -109,4 +109,5 @@ OPT = Kind(
     demands=_demands,
     copies={"lm_head.weight": "model.decoder.embed_tokens.weight"},
     prefix="model.",
+    bare={"OPTModel": "OPTForCausalLM"},
 )

@@ -123,4 +123,5 @@ T5 = Kind(
         "lm_head.weight": "shared.weight",
         "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight": None,
     },
+    bare={"T5Model": "T5ForConditionalGeneration", "T5WithLMHeadModel": "T5ForConditionalGeneration"},
 )
