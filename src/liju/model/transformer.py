@@ -121,7 +121,8 @@ class Transformer(nn.Module):
 
         The projections that write into a pre-norm residual stream are smaller by sqrt(2 layers), so that its
         variance does not grow with depth (GPT-2). Attention without 1/sqrt(d_k) needs T5's own deviations. An
-        embedding that is multiplied by sqrt(d_model) starts at its inverse.
+        embedding that is multiplied by sqrt(d_model) starts at its inverse; one whose logits are divided by it
+        starts at 1 (T5, PaLM).
         """
         config = self.config
         t5 = config.attention_scale == 1.0
@@ -134,7 +135,7 @@ class Transformer(nn.Module):
                 nn.init.normal_(module.weight, std=config.init_std)
             elif isinstance(module, RelativeBias):
                 nn.init.normal_(module.weight, std=config.d_model**-0.5)
-        if t5:
+        if t5 or (config.tied and config.logit_scale == config.d_model**-0.5):
             nn.init.normal_(self.token.weight, std=1.0)
         elif config.embedding_scale:
             nn.init.normal_(self.token.weight, std=config.d_model**-0.5)
