@@ -121,8 +121,8 @@ class Transformer(nn.Module):
 
         The projections that write into a pre-norm residual stream are smaller by sqrt(2 layers), so that its
         variance does not grow with depth (GPT-2). Attention without 1/sqrt(d_k) needs T5's own deviations. An
-        embedding that is multiplied by sqrt(d_model) starts at its inverse; one whose logits are divided by it
-        starts at 1 (T5, PaLM).
+        embedding that is multiplied by sqrt(d_model) starts at its inverse; one whose logits are divided by
+        it starts at 1 (T5, PaLM).
         """
         config = self.config
         t5 = config.attention_scale == 1.0

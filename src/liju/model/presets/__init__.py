@@ -63,8 +63,8 @@ def known(name: str) -> Preset:
 
 def preset(name: str, *, scale: float = 1.0, **switches: Any) -> TransformerConfig:
     """The configuration of a known system, `scale` times as wide (the rule is in `scale.scaled`), with some
-    switches changed. Where d_model or num_heads are changed, d_ff, the heads of keys and values and the scale of
-    the logits keep their ratio unless they are given too.
+    switches changed. Where d_model or num_heads are changed, d_ff, the heads of keys and values and the scale
+    of the logits keep their ratio unless they are given too.
 
     Raises ModelError for an unknown name, an unknown switch or sizes that do not fit.
 

@@ -21,11 +21,11 @@ SWITCHES: dict[str, Any] = {
 }
 NOTE = (
     "The count has the head of masked words and next sentence, as transformers' BertForPreTraining. The "
-    "original code's GELU is the tanh form (activation = 'gelu_tanh'); the public weights are used with the exact one."
+    "original code's GELU is the tanh form (activation = 'gelu_tanh'); the public "
+    "weights are used with the exact one."
 )
 DEVLIN = "Devlin et al. 2018, arXiv:1810.04805, section 3; hf.co/google-bert/{}"
 TURC = "Turc et al. 2019, arXiv:1908.08962; hf.co/google/bert_uncased_L-{}_H-{}_A-{}"
-SMALL = {2: 128, 3: 256}
 
 # d_model, layers, heads, vocabulary, what the paper said, parameters, source
 _SIZES = {

@@ -21,7 +21,7 @@ _SIZES = {
     "175b": (12288, 96, 96, "175.0B"),
 }
 _TYPING = {
-    "xl": "The table has 24 heads of 128 for a width of 2048, which do not fit; 16 of 128 do, and give its 1.3B.",
+    "xl": "The table has 24 heads of 128 for a width of 2048, which do not fit; 16 do, and give its 1.3B.",
     "13b": "The table has a width of 5140, which 40 heads do not divide; 5120 gives its 13B.",
 }
 _DENSE = (

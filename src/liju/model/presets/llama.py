@@ -39,7 +39,7 @@ _SIZES: dict[str, tuple[int, int, int, int, dict[str, Any], str, int, str, str]]
     "llama-7b": (4096, 32, 32, 11008, ONE, "6.7B", 6_738_415_616, FIRST, ""),
     "llama-13b": (5120, 40, 40, 13824, ONE, "13.0B", 13_015_864_320, FIRST, ""),
     "llama-30b": (
-        6656, 60, 52, 17920, ONE, "32.5B", 32_528_943_616, FIRST, "Called 33B in the paper, 30B by its files.",
+        6656, 60, 52, 17920, ONE, "32.5B", 32_528_943_616, FIRST, "33B in the paper, 30B by its files.",
     ),
     "llama-65b": (8192, 80, 64, 22016, ONE, "65.2B", 65_285_660_672, FIRST, ""),
     "llama2-7b": (4096, 32, 32, 11008, TWO, "7B", 6_738_415_616, SECOND.format("7b"), ""),

@@ -32,7 +32,8 @@ MARIAN = [
         "unigram",
         "74M",
         "The vocabulary differs by language pair: this is English to German. The public weights hold the "
-        "bias of the output layer as a buffer; transformers counts the table of sinusoids, 524,288, as parameters.",
+        "bias of the output layer as a buffer; transformers counts the table of sinusoids, 524,288, "
+        "as parameters.",
         weights=73_886_208,
         buffers=58101,
     )

@@ -18,9 +18,9 @@ def scaled(switches: Mapping[str, Any], scale: float) -> dict[str, Any]:
 
     With $r = \sqrt{scale}$:
 
-    - heads and the width of a head shrink by $r$ each, so that together they shrink by `scale`; a head's width
-      stays even (rotary pairs), heads of keys and values divide those of queries, and where they were fewer
-      they stay fewer;
+    - heads and the width of a head shrink by $r$ each, so that together they shrink by `scale`; a head's
+      width stays even (rotary pairs), heads of keys and values divide those of queries, and where they were
+      fewer they stay fewer;
     - d_model is heads times the width of a head where it was so, and else `scale` times itself, a multiple of
       8; d_ff and the width of narrow embeddings keep their ratio to it;
     - layers shrink by $r$, with enough of them that a windowed model keeps both kinds of layers;
