@@ -101,6 +101,6 @@ def test_tags_of_a_tagged_corpus(tmp_path):
     )
     found = list(rows(Source(path="news.txt", format="tagged"), tmp_path))
     assert [row.values for row in found] == [
-        {"text": "江泽民讲话。", "tags": "nr v w"},
-        {"text": "中央电台播出", "tags": "n nt v"},
+        {"text": "江泽民讲话。", "words": "江 泽民 讲话 。", "tags": "nr nr v w"},
+        {"text": "中央电台播出", "words": "中央 电台 播出", "tags": "n n v", "compounds": "nt"},
     ]

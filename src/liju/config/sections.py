@@ -16,7 +16,7 @@ Schedule = Literal["cosine", "inverse-sqrt", "wsd", "constant"]
 # What each family learns without labels, and what it is fine-tuned for, when the file does not say.
 OBJECTIVE_OF = {"encoder": "masked", "decoder": "causal", "encdec": "denoising"}
 TASKS_OF = {
-    "encoder": ("classification",),
+    "encoder": ("classification", "tagging"),
     "decoder": ("generation", "classification"),
     "encdec": ("translation",),
 }
@@ -36,11 +36,11 @@ class Source(Section):
     path: str = Field(min_length=1)
     """a file, a folder, a pattern (data/**/*.txt), or package:NAME/inside for an installed package's;
     $NAME at its start is an environment variable"""
-    format: Literal["auto", "text", "lines", "jsonl", "csv", "tsv", "html", "gettext", "tagged", "python"] = (
-        "auto"
-    )
+    format: Literal[
+        "auto", "text", "lines", "jsonl", "csv", "tsv", "html", "gettext", "tagged", "conll", "python"
+    ] = "auto"
     """how to read it; auto looks at the ending (txt, md: one document a file; lines: one a line;
-    tagged: word/TAG corpora; gettext: .po pairs; python: docstrings)"""
+    tagged: word/TAG corpora; conll: a word and its tag a line; gettext: .po pairs; python: docstrings)"""
     columns: list[str] = []
     """names of the columns of a csv or tsv without a header line"""
     label: str = ""
@@ -99,6 +99,10 @@ class Vocab(Section):
 class Model(Section):
     """Step 3: the network. `switches` takes any field of liju.model.TransformerConfig."""
 
+    preset: str = ""
+    """a published system (liju show presets lists them); what the file leaves out follows from it"""
+    scale: float = Field(default=1.0, gt=0)
+    """share of the preset's width to build; its depth, heads and lengths follow"""
     family: Family = "encoder"
     """encoder (understand), decoder (write) or encdec (translate)"""
     d_model: int = Field(default=256, ge=1)
@@ -161,7 +165,7 @@ class Pretrain(Section):
 class Finetune(Section):
     """Step 5: train for a task with labelled examples."""
 
-    task: Literal["", "classification", "translation", "generation"] = ""
+    task: Literal["", "classification", "tagging", "translation", "generation"] = ""
     """empty is no fine-tuning"""
     train: list[Source] = []
     """labelled examples"""

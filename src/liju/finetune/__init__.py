@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 __all__ = ["TASKS", "Answer", "Classification", "Example", "ExampleSet", "FillMask", "FillSpan"]
-__all__ += ["GenerationTask", "Labelled", "Loaded", "Task", "TranslationTask", "find_bundle", "finetune"]
+__all__ += [
+    "GenerationTask",
+    "Labelled",
+    "Loaded",
+    "Tagged",
+    "Tagging",
+    "Task",
+    "TranslationTask",
+    "find_bundle",
+    "finetune",
+]
 __all__ += ["freeze", "load", "pretrained_task", "read_examples", "steps_of"]
 
 if TYPE_CHECKING:
@@ -16,6 +26,7 @@ if TYPE_CHECKING:
     from liju.finetune.generation import GenerationTask
     from liju.finetune.loaded import TASKS, Loaded, load, pretrained_task
     from liju.finetune.pretrained import FillMask, FillSpan
+    from liju.finetune.tagging import Tagged, Tagging
     from liju.finetune.task import Answer, Task
     from liju.finetune.trainable import freeze
     from liju.finetune.translation import TranslationTask
@@ -28,6 +39,7 @@ _HOME = {
     **dict.fromkeys(("TASKS", "Loaded", "load", "pretrained_task"), "loaded"),
     **dict.fromkeys(("FillMask", "FillSpan"), "pretrained"),
     **dict.fromkeys(("Answer", "Task"), "task"),
+    **dict.fromkeys(("Tagged", "Tagging"), "tagging"),
     "GenerationTask": "generation",
     "TranslationTask": "translation",
     "finetune": "finetuning",

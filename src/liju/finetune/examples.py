@@ -153,7 +153,7 @@ def _value(values: Mapping[str, str], column: str) -> str:
     """
     name, colon, tag = column.partition(":")
     if colon and name == "tags" and "tags" in values:
-        return "yes" if tag in values["tags"].split() else "no"
+        return "yes" if tag in (values["tags"] + " " + values.get("compounds", "")).split() else "no"
     return values.get(column, "")
 
 

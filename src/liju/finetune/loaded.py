@@ -18,6 +18,7 @@ from liju.finetune.bundles import find_bundle
 from liju.finetune.classification import Classification
 from liju.finetune.generation import GenerationTask
 from liju.finetune.pretrained import FillMask, FillSpan
+from liju.finetune.tagging import Tagging
 from liju.finetune.task import Answer
 from liju.finetune.translation import TranslationTask
 from liju.hub import Bundle, load_bundle
@@ -28,6 +29,7 @@ __all__ = ["TASKS", "Loaded", "load", "options_of", "pretrained_task"]
 
 TASKS = {
     "classification": Classification,
+    "tagging": Tagging,
     "translation": TranslationTask,
     "generation": GenerationTask,
     "fill-mask": FillMask,
@@ -118,7 +120,8 @@ class Loaded:
     ) -> Any:
         """Answers to texts: a dictionary for one text, a list of them for several.
 
-        classification: label, score and the score of every label. translation and generation: text.
+        classification: label, score and the score of every label. tagging: words, tags and entities.
+        translation and generation: text.
         Options: `beam`, `length_penalty`, `max_new_tokens`; generation also `temperature`, `top_k`,
         `top_p`, `seed`. A pair of texts is {"text": ..., "pair": ...}, or its second text stands in `pairs`.
 

@@ -11,6 +11,7 @@ They count any sequence of integers: word ids, bytes, or the characters of a str
     arpa            files of those, written; arpa_reading reads them
     stupid_backoff  scores that are cheap and are not probabilities
     classifier      one Kneser-Ney model a label
+    tagger          a hidden Markov model of tags
     retrieval       a translation memory: the nearest sentence that was translated before
 
 and the statistical translator that stands beside a network:
@@ -40,11 +41,13 @@ from liju.ngram.retrieval import TranslationMemory
 from liju.ngram.segment import joined, segments
 from liju.ngram.statistical import StatisticalTranslator
 from liju.ngram.stupid_backoff import StupidBackoff
+from liju.ngram.tagger import HiddenMarkovTagger
 from liju.ngram.walk import Walk
 
 __all__ = [
     "BackoffModel",
     "Counts",
+    "HiddenMarkovTagger",
     "IBMModel1",
     "KneserNey",
     "LanguageModel",

@@ -5,14 +5,22 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from liju.evaluate import METRICS, ScoreTable
+from liju.evaluate import METRICS, Average, Interval, Measure, ScoreTable, bootstrap, paired_bootstrap
 from liju.finetune import Answer, Example, Task, finetune
-from liju.ngram import KneserNey, NgramClassifier, StatisticalTranslator, TranslationMemory
+from liju.ngram import (
+    HiddenMarkovTagger,
+    KneserNey,
+    NgramClassifier,
+    StatisticalTranslator,
+    TranslationMemory,
+)
 from liju.project.directory import Stopped, write_json
 from liju.project.leaks import examples_of
+from liju.project.measuring import RESAMPLES, measures_of, mistakes_of, sliced
 from liju.project.parts import TASK_TYPES, initialise, trained
 
 if TYPE_CHECKING:
@@ -21,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["evaluate_step"]
 
 MAIN = "fine-tuned"
+EXPECTED = ("label", "target", "tags")  # fields that hold the right answer
 
 
 def evaluate_step(run: Run, folder: Path) -> dict[str, Any]:
@@ -32,39 +41,84 @@ def evaluate_step(run: Run, folder: Path) -> dict[str, Any]:
     metrics = [name for name in METRICS if name in _metrics(task)]
     table = ScoreTable(metrics, main=MAIN)
 
-    def scored(seed: int, pretrained: bool) -> list[dict[str, float]]:
-        """The scores of one fine-tuning; seed 0 with pre-training is the run's own model."""
-        answers = _answers(run, folder, task, examples.train, examples.test, seed, pretrained)
-        return [task.score(answers, examples.test)]
+    def answered(seed: int, pretrained: bool) -> list[Answer]:
+        """The answers of one fine-tuning; seed 0 with pre-training is the run's own model."""
+        return _answers(run, folder, task, examples.train, examples.test, seed, pretrained)
 
-    systems: dict[str, tuple[str, Callable[[], list[dict[str, float]]]]] = {}
+    systems: dict[str, tuple[str, Callable[[], list[list[Answer]]]]] = {}
     for name, note, answers in _simple(run, task, examples.train, examples.test):
-        systems[name] = (note, lambda answers=answers: [task.score(answers(), examples.test)])
+        systems[name] = (note, lambda answers=answers: [answers()])
     seeds = range(project.evaluate.seeds)
     if "scratch" in project.evaluate.baselines:
         systems["from scratch"] = (
             "the same network, without pre-training",
-            lambda: [score for seed in seeds for score in scored(seed, pretrained=False)],
+            lambda: [answered(seed, pretrained=False) for seed in seeds],
         )
-    systems[MAIN] = ("", lambda: [score for seed in seeds for score in scored(seed, pretrained=True)])
-    for name, (note, score) in systems.items():
-        found = score()
-        table.add(name, note, **{metric: [each[metric] for each in found] for metric in metrics})
+    systems[MAIN] = ("", lambda: [answered(seed, pretrained=True) for seed in seeds])
+    known: dict[str, dict[str, Measure]] = {}
+    for name, (note, given) in systems.items():
+        found = given()
+        scores = [task.score(answers, examples.test) for answers in found]
+        known[name] = _averaged([measures_of(task, answers, examples.test) for answers in found])
+        table.add(
+            name,
+            note,
+            intervals=_intervals(known[name], metrics),
+            p_values=None,
+            **{metric: [each[metric] for each in scores] for metric in metrics},
+        )
         means = ", ".join(table.cell(table.rows[-1], column).value for column in table.columns)
         run.tell(f"  {name}: {means}")
+    _compare(table, known)
     answers = json.loads((folder / "answers.json").read_text(encoding="utf-8"))
+    own_measures = measures_of(task, answers, examples.test)
+    says, mistakes = mistakes_of(task, answers, examples.test, own_measures)
     return {
         "task": task.name,
         "metric": task.metric,
         "table": table.to_dict(),
         "examples": _chosen(task, answers, examples.test),
+        "mistakes": {"says": says, "rows": mistakes},
+        "slices": [
+            {"metric": name, "whole": all_of_them.to_dict(), "parts": [part.to_dict() for part in parts]}
+            for name, all_of_them, parts in sliced(own_measures, examples.test)
+        ],
         "labels": getattr(task, "labels", []),
     }
+
+
+def _averaged(seeds: Sequence[dict[str, Measure]]) -> dict[str, Measure]:
+    """Of each metric the mean over the seeds, on the same examples."""
+    return {name: Average([one[name] for one in seeds]) for name in seeds[0]}
+
+
+def _intervals(measures: dict[str, Measure], metrics: Sequence[str]) -> dict[str, Interval]:
+    """The interval of each metric, where there are examples enough to speak of one."""
+    if any(measure.size < 2 for measure in measures.values()):
+        return {}
+    return {n: bootstrap(one, resamples=RESAMPLES) for n, one in measures.items() if n in metrics}
+
+
+def _compare(table: ScoreTable, measures: dict[str, dict[str, Measure]]) -> None:
+    """The p-value of each system's difference to the main one: the paired bootstrap on the same examples."""
+    names = [column.name for column in table.columns]
+    table.rows = [
+        replace(
+            row,
+            p_values={
+                name: paired_bootstrap(measures[MAIN][name], one, resamples=RESAMPLES).p_value
+                for name, one in measures[row.system].items()
+                if row.system != MAIN and name in names and one.size > 1
+            },
+        )
+        for row in table.rows
+    ]
 
 
 def _metrics(task: Task) -> tuple[str, ...]:
     return {
         "classification": ("accuracy", "macro_f1"),
+        "tagging": ("entity_f1", "accuracy") if task.metric == "entity_f1" else ("accuracy", "macro_f1"),
         "translation": ("bleu", "chrf"),
         "generation": ("bits_per_byte",),
     }[task.name]
@@ -139,6 +193,8 @@ def _simple(
                 return [{"label": found} for found in model.predict([example.input for example in test])]
 
             found.append(("n-gram", f"Kneser-Ney of characters, order {order}, a label each", label))
+    elif task.name == "tagging":
+        found += _taggers(wanted, train, test)
     elif task.name == "translation":
         if {"ngram", "retrieval"} & set(wanted):
 
@@ -181,6 +237,35 @@ def _simple(
     return found
 
 
+def _taggers(
+    wanted: Sequence[str], train: Sequence[Example], test: Sequence[Example]
+) -> list[tuple[str, str, Callable[[], list[Answer]]]]:
+    """Each word's most frequent tag, and a hidden Markov model."""
+    words = [example["words"].split() for example in train]
+    tags = [example["tags"].split() for example in train]
+    found: list[tuple[str, str, Callable[[], list[Answer]]]] = []
+    if "majority" in wanted:
+
+        def frequent() -> list[Answer]:
+            counts: dict[str, Counter[str]] = {}
+            for sentence, own in zip(words, tags, strict=True):
+                for word, tag in zip(sentence, own, strict=True):
+                    counts.setdefault(word, Counter())[tag] += 1
+            usual = Counter(tag for own in tags for tag in own).most_common(1)[0][0]
+            best = {word: own.most_common(1)[0][0] for word, own in counts.items()}
+            return [{"label": " ".join(best.get(w, usual) for w in e["words"].split())} for e in test]
+
+        found.append(("most frequent tag", "of each word", frequent))
+    if "ngram" in wanted:
+
+        def likeliest() -> list[Answer]:
+            tagger = HiddenMarkovTagger().fit(words, tags)
+            return [{"label": " ".join(tagger.tag(example["words"].split()))} for example in test]
+
+        found.append(("n-gram", "hidden Markov model of tags, order 2", likeliest))
+    return found
+
+
 def _chosen(
     task: Task, answers: Sequence[Answer], test: Sequence[Example], each: int = 12
 ) -> list[dict[str, Any]]:
@@ -193,7 +278,7 @@ def _chosen(
             {
                 "text": example.values.get("text", example.values.get("source", "")),
                 "pair": example.values.get("pair", ""),
-                "expected": example.values.get("label", example.values.get("target", "")),
+                "expected": next((example[name] for name in EXPECTED if name in example.values), ""),
                 "answered": answer.get("label", answer.get("text", "")),
                 "score": answer.get("score"),
                 "right": task.right(answer, example),

@@ -10,9 +10,10 @@ import torch
 
 from liju.config import Model, Problem, Project
 from liju.errors import ModelError, did_you_mean
-from liju.finetune import Classification, GenerationTask, Loaded, Task, TranslationTask, load
+from liju.finetune import Classification, GenerationTask, Loaded, Tagging, Task, TranslationTask, load
 from liju.model import Transformer, TransformerConfig
 from liju.objective import Causal, Denoising, Masked, Objective
+from liju.project.preset import check_preset, shape
 from liju.samples import TokenShards, key_of
 from liju.vocab import Tokenizer
 
@@ -20,6 +21,7 @@ __all__ = ["TASK_TYPES", "check_model", "initialise", "model_config", "objective
 
 TASK_TYPES: dict[str, type[Task]] = {
     "classification": Classification,
+    "tagging": Tagging,
     "translation": TranslationTask,
     "generation": GenerationTask,
 }
@@ -35,6 +37,8 @@ OWN_KEYS = {
 def model_config(project: Project, vocab_size: int) -> TransformerConfig:
     """The switches that `[model]` describes. Raises ModelError where sizes do not fit together."""
     section = project.model
+    if section.preset:
+        return shape(section, vocab_size)
     switches = {
         "vocab_size": vocab_size,
         "d_model": section.d_model,
@@ -49,7 +53,7 @@ def model_config(project: Project, vocab_size: int) -> TransformerConfig:
 
 def check_model(project: Project) -> list[Problem]:
     """Problems of `[model]` for the report of the project file, each switch by its name."""
-    switches, found = project.model.switches, []
+    switches, found = project.model.switches, check_preset(project)
     known = {field.name: field for field in fields(TransformerConfig)}
     for name, value in switches.items():
         key = f"model.switches.{name}"
@@ -59,9 +63,8 @@ def check_model(project: Project) -> list[Problem]:
             found.append((key, "unknown switch", did_you_mean(name, known) or "see TransformerConfig"))
         elif not _fits(value, get_type_hints(TransformerConfig)[name]):
             found.append((key, f"{value!r} does not fit; its usual value is {known[name].default!r}", ""))
-    told = (
-        project.model.d_model % project.model.num_heads != 0 and "d_k" not in switches
-    )  # by the file's rules
+    model = project.model  # its heads: by the file's rules
+    told = model.d_model % model.num_heads != 0 and "d_k" not in switches and not model.preset
     if not found and not told:
         try:
             model_config(project, vocab_size=project.vocab.size)

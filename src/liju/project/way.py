@@ -11,6 +11,7 @@ from liju.config import Problem, Project
 from liju.errors import ConfigError
 from liju.project.directory import Run, wanted
 from liju.project.parts import check_model
+from liju.project.preset import follow_preset
 from liju.project.steps import STEPS
 from liju.project.story import write_story
 
@@ -47,7 +48,8 @@ def open_run(
     """
     path = Path(path)
     path = path / "liju.toml" if path.is_dir() else path
-    project = config.read(path, overrides, checks=[check_model, check_sources, check_device])
+    checks = [check_model, check_sources, check_device]
+    project = config.read(path, overrides, checks, follow=follow_preset)
     return Run(project, path.parent, STEPS, resume, tell, live)
 
 
@@ -71,7 +73,7 @@ def do(opened: Run, until: str = "") -> None:
     """The steps up to `until`, or all that the file asks for, and the report."""
     names = [step.name for step in wanted(opened)]
     if until and until not in names:
-        raise ConfigError("[finetune] task is empty", hint="classification, translation or generation")
+        raise ConfigError("[finetune] task is empty", hint="classification, tagging, translation or generation")
     for name in names:
         opened.ensure(name)
         if name == until:

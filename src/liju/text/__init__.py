@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from liju.text.conll import running
 from liju.text.dedupe import fingerprint
 from liju.text.document import Document
 from liju.text.language import guess_language
@@ -39,4 +40,5 @@ __all__ = [
     "pieces",
     "resolve",
     "rows",
+    "running",
 ]

@@ -8,13 +8,14 @@ from itertools import chain
 
 from liju.errors import DataError, MissingExtra
 from liju.text.catalogue import entries
+from liju.text.conll import running, sentences
 from liju.text.docstrings import docstrings
 from liju.text.encoding import Damaged, Encoding, detect, text_chunks
 from liju.text.pieces import LIMIT, bounded_lines, pieces
 from liju.text.records import RECORD, bad_bytes, invalid, records, whole_lines
 from liju.text.report import Problem
 from liju.text.sources import File
-from liju.text.tagged import tags_of, untag
+from liju.text.tagged import untag, words_of
 
 __all__ = ["Passage", "pairs", "passages"]
 
@@ -29,7 +30,7 @@ class Passage:
     language: str = ""
     encoding: str = "utf-8"
     cut: bool = False
-    tags: str = ""  # of a tagged corpus: those that occur
+    words: tuple[list[str], list[str], list[str]] | None = None  # of tagged text: words, tags, compounds'
 
 
 Items = Iterator[Passage | Problem]
@@ -144,9 +145,20 @@ def _lines(file: File, encoding: Encoding, field: str, limit: int) -> Items:
 def _tagged(file: File, encoding: Encoding, field: str, limit: int) -> Items:
     for item in _lines(file, encoding, field, limit):
         if isinstance(item, Passage):
-            found = untag(item.text), item.line, item.part, "", encoding.name, item.cut, tags_of(item.text)
+            found = untag(item.text), item.line, item.part, "", encoding.name, item.cut, words_of(item.text)
             item = Passage(*found)
         yield item
+
+
+def _conll(file: File, encoding: Encoding, field: str, limit: int) -> Items:
+    for item in sentences(whole_lines(text_chunks(file.path, encoding))):
+        text = running(item.words)
+        if item.wrong:
+            yield Problem(file.name, str(item.line), item.wrong, "bad row")
+        elif invalid(text):
+            yield bad_bytes(file, encoding, item.line)
+        else:
+            yield Passage(text, item.line, 0, "", encoding.name, False, (item.words, item.tags, []))
 
 
 def _records(file: File, encoding: Encoding, field: str, limit: int) -> Items:
@@ -241,6 +253,7 @@ _READERS: dict[str, Callable[[File, Encoding, str, int], Items]] = {
     "text": _text,
     "lines": _lines,
     "tagged": _tagged,
+    "conll": _conll,
     "jsonl": _records,
     "csv": _records,
     "tsv": _records,

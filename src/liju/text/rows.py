@@ -18,7 +18,7 @@ from liju.text.sources import File, resolve
 __all__ = ["Row", "rows"]
 
 # What a source of each format gives without any column of its own.
-_TEXT = ("text", "lines", "tagged", "html", "python")
+_TEXT = ("text", "lines", "tagged", "conll", "html", "python")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,10 @@ def rows(
     """The examples of `source` in the order of its files and lines.
 
     The values of csv, tsv and jsonl are all columns as strings; of gettext and of lines with a target,
-    "source" and "target"; of the others "text", of tagged corpora also "tags", those that occur. The source's
-    `label` is the value "label". `fields` maps a name to the column that holds it ({"text": "sentence"}): the
-    value is then there under that name too, and a row that lacks it, or has nothing but spaces in it, is bad.
+    "source" and "target"; of the others "text", of tagged corpora also "words" and "tags", with spaces. The
+    source's `label` is the value "label". `fields` maps a name to the column that holds it
+    ({"text": "sentence"}): the value is then there under that name too, and a row that lacks it, or has
+    nothing but spaces in it, is bad.
 
     A bad row or file raises DataError naming file and line, or with errors="skip" is added to `problems`.
     A missing source or column always raises: nothing of it could be read.
@@ -72,13 +73,17 @@ def rows(
 def _of_file(file: File, wanted: dict[str, str]) -> Iterator[Row | Problem]:
     is_text = file.format in _TEXT and not file.target
     if is_text:
-        has = ["text", *(["tags"] if file.format == "tagged" else [])]
+        has = ["text", *(["words", "tags"] if file.format in ("tagged", "conll") else [])]
         _check(file, wanted, [*has, *(["label"] if file.label else [])])
         for item in passages(file):
             if isinstance(item, Problem):
                 yield item
             else:
-                values = {"text": _plain(item)} | ({"tags": item.tags} if file.format == "tagged" else {})
+                values = {"text": _plain(item)}
+                if item.words is not None:
+                    words, tags, compounds = item.words
+                    values |= {"words": " ".join(words), "tags": " ".join(tags)}
+                    values |= {"compounds": " ".join(compounds)} if compounds else {}
                 yield from _row(file, item.line, values, wanted)
         return
     try:

@@ -24,6 +24,7 @@ _ENDINGS = {
     "html": ".html .htm .xhtml",
     "gettext": ".po",
     "python": ".py",
+    "conll": ".conll .bio .bmes",
 }
 _FORMATS = {ending: name for name, endings in _ENDINGS.items() for ending in endings.split()}
 _PLAIN = ("text", "lines", "tagged")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["tags_of", "untag"]
+__all__ = ["untag", "words_of"]
 
 # What follows a word: /TAG, and ]TAG where a compound ends. What comes before it: [ where one begins.
 _TAG = re.compile(r"(?<=\S)/[A-Za-z]+[0-9]*(?:\]+/?[A-Za-z]*[0-9]*)?(?=\s|\Z)")
@@ -15,17 +15,18 @@ _NUMBER = re.compile(r"\A\s*\d{8}-\d{2}-\d{3}-\d{3}/m(?=\s|\Z)")
 _BETWEEN = re.compile("(?<=[^\\W\u2e80-\U0010ffff])\\s+(?=[^\\W\u2e80-\U0010ffff])")
 
 
-_NAME = re.compile(r"(?<=\S)/([A-Za-z]+[0-9]*)(?=\]|\s|\Z)|\]/?([A-Za-z]+[0-9]*)(?=\s|\Z)")
+# A word with its tag, and what opens and closes a compound around it.
+_WORD = re.compile(r"\[*(\S+?)/([A-Za-z]+[0-9]*)(?:\]+/?([A-Za-z]*[0-9]*))?(?=\s|\Z)")
 
 
-def tags_of(line: str) -> str:
-    """The tags that occur in a line, of words and of compounds, sorted.
+def words_of(line: str) -> tuple[list[str], list[str], list[str]]:
+    """The words of a line, the tag of each, and the tags of the compounds that words make.
 
-    >>> tags_of("19980101-01-001-002/m  [中央/n  电台/n]nt  播出/v  Hello/nx  ，/w")
-    'n nt nx v w'
+    >>> words_of("19980101-01-001-002/m  [中央/n  电台/n]nt  播出/v  ，/w")
+    (['中央', '电台', '播出', '，'], ['n', 'n', 'v', 'w'], ['nt'])
     """
-    found = _NAME.findall(_NUMBER.sub("", line))
-    return " ".join(sorted({word or compound for word, compound in found}))
+    found = _WORD.findall(_NUMBER.sub("", line))
+    return [word for word, _, _ in found], [tag for _, tag, _ in found], [name for *_, name in found if name]
 
 
 def untag(line: str) -> str:
