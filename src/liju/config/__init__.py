@@ -23,7 +23,7 @@ liju.errors.ConfigError: liju.toml:3: pretrain.learning_rat: unknown key (did yo
 liju.toml:4: pretrain.steps: a whole number is needed, not 'many'
 """
 
-from liju.config.reading import Check, parse, read
+from liju.config.reading import Check, Follow, parse, read
 from liju.config.rules import Problem
 from liju.config.sections import (
     Evaluate,
@@ -39,4 +39,4 @@ from liju.config.sections import (
 from liju.config.writing import documented
 
 __all__ = ["Check", "Evaluate", "Finetune", "Model", "Pretrain", "Problem", "Project", "Serve", "Source"]
-__all__ += ["Text", "Vocab", "documented", "parse", "read"]
+__all__ += ["Follow", "Text", "Vocab", "documented", "parse", "read"]

@@ -15,18 +15,26 @@ from liju.config.rules import Problem, combinations
 from liju.config.sections import Project, Source, is_section
 from liju.errors import ConfigError, did_you_mean
 
-__all__ = ["Check", "parse", "read"]
+__all__ = ["Check", "Follow", "parse", "read"]
 
 # What a later step finds wrong with a project whose every value is fine alone.
 Check = Callable[[Project], Iterable[Problem]]
+# What a later step knows of the keys that a file leaves out: from the file's tables to more of them.
+Follow = Callable[[dict[str, Any]], dict[str, Any]]
 
 COMMAND_LINE = 0  # the "line" of an override
 
 
-def read(path: str | Path, overrides: Sequence[str] = (), checks: Iterable[Check] = ()) -> Project:
+def read(
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    checks: Iterable[Check] = (),
+    follow: Follow | None = None,
+) -> Project:
     """The project file at `path`, with `section.key=value` overrides, which always win.
 
-    `checks` add problems of later steps (a model's sizes) to the same report.
+    `checks` add problems of later steps (a model's sizes) to the same report. `follow` fills in keys that
+    nobody gave (of a preset).
     Raises ConfigError with every problem, each with file and line.
     """
     path = Path(path)
@@ -42,11 +50,15 @@ def read(path: str | Path, overrides: Sequence[str] = (), checks: Iterable[Check
         raise ConfigError(f"{path}: not UTF-8 at byte {error.start}", hint="save it as UTF-8") from None
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
-    return parse(text, overrides, checks, name=str(path))
+    return parse(text, overrides, checks, name=str(path), follow=follow)
 
 
 def parse(
-    text: str, overrides: Sequence[str] = (), checks: Iterable[Check] = (), name: str = "liju.toml"
+    text: str,
+    overrides: Sequence[str] = (),
+    checks: Iterable[Check] = (),
+    name: str = "liju.toml",
+    follow: Follow | None = None,
 ) -> Project:
     """The same as `read`, from a string.
 
@@ -62,6 +74,7 @@ def parse(
         raise ConfigError(f"{where}: not TOML: {error}", problems=[problem]) from None
     lines = key_lines(text)
     problems = list(_override(tree, overrides, lines))
+    tree = tree if follow is None else follow(tree)
     project, wrong = None, set[str]()
     for _ in range(8):  # without what is wrong the rest can still be checked
         try:

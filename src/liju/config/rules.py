@@ -31,7 +31,8 @@ def combinations(project: Project) -> Iterator[tuple[Problem, tuple[str, ...]]]:
     """
     model, pretrain, finetune = project.model, project.pretrain, project.finetune
     family = ("model.family",)
-    if model.d_model % model.num_heads and "d_k" not in model.switches:
+    # A preset may have heads of a width of its own.
+    if model.d_model % model.num_heads and "d_k" not in model.switches and not model.preset:
         yield (
             (
                 "model.num_heads",

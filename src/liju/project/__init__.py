@@ -5,6 +5,7 @@ directory  the run directory: a folder a step, named by what it depends on
 steps      the steps, each a function from a run and a new folder to a summary
 keys       what a step's output depends on
 parts      from sections of the file to model, objective and task
+preset     what follows from a preset for the keys that the file leaves out
 leaks      no evaluation example in the training text (law 8)
 laws       the laws, checked on the very model that was trained
 compare    the fine-tuned model beside simpler systems

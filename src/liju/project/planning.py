@@ -18,6 +18,7 @@ from liju.hub import from_json
 from liju.model import PRESETS, TransformerConfig, preset
 from liju.objective.denoising import span_counts
 from liju.project.parts import check_model, model_config
+from liju.project.preset import follow_preset
 from liju.train import TrainSettings
 
 __all__ = ["Subject", "subject_of"]
@@ -91,7 +92,7 @@ def _of_shape(name: str, kind: str, config: TransformerConfig) -> Subject:
 
 
 def _of_project(path: Path, overrides: Sequence[str], vocab: int = 0) -> Subject:
-    project = projects.read(path, overrides, checks=[check_model])
+    project = projects.read(path, overrides, checks=[check_model], follow=follow_preset)
     section = project.pretrain
     if not section.steps:
         raise ConfigError(f"{path}: pretrain.steps is 0: nothing is trained", hint="set pretrain.steps")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from liju.config import Project, documented
 from liju.errors import ConfigError
+from liju.project.preset import preset_sections
 
 __all__ = ["new"]
 
@@ -41,19 +44,24 @@ FAMILIES = {
 PROSE = Path(__file__).with_name("starter")
 
 
-def new(folder: str | Path, family: str = "encoder") -> list[Path]:
+def new(folder: str | Path, family: str = "", *, preset: str = "", scale: float = 1.0) -> list[Path]:
     """Write liju.toml and starter text in two languages into a new or empty folder; gives what was written.
 
-    Raises ConfigError where the folder has a liju.toml already: nothing is overwritten.
+    With a preset the file names it, and shows what follows from it as comments: to change one, take away its
+    mark. Raises ConfigError where the folder has a liju.toml already (nothing is overwritten), for an unknown
+    family, or one that is not the preset's; ModelError for an unknown preset.
     """
     folder = Path(folder)
-    if family not in FAMILIES:
-        raise ConfigError(f"unknown family {family!r}", hint="encoder, decoder or encdec")
-    project = Project.model_validate({"name": "first", **FAMILIES[family]})
+    sections, what = _sections(family, preset, scale)
+    project = Project.model_validate({"name": "first", **sections})
+    family = project.model.family
+    text = documented(project)
+    for section, keys in preset_sections(preset, scale).items() if preset else ():
+        text = _commented(text, section, keys)
     files = {
-        "liju.toml": f"# A {family}, from text to a served model. Run it with: liju run {folder}\n"
+        "liju.toml": f"# {what}, from text to a served model. Run it with: liju run {folder}\n"
         + "# Every key is optional; liju check prints what they come to. Paths start at this file.\n\n"
-        + documented(project)
+        + text
         + "\n",
     }
     for name in ("data/zh.txt", "data/en.txt", "pairs.tsv" if family == "encdec" else "labelled.tsv"):
@@ -62,9 +70,40 @@ def new(folder: str | Path, family: str = "encoder") -> list[Path]:
         if (folder / name).exists():
             raise ConfigError(f"{folder / name}: already here", hint="choose another folder")
     written = []
-    for name, text in files.items():
+    for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path.write_text(content, encoding="utf-8")
         written.append(path)
     return written
+
+
+def _sections(family: str, preset: str, scale: float) -> tuple[dict[str, Any], str]:
+    """The sections of the file, and what the model is in words."""
+    if not preset:
+        if scale != 1.0:
+            raise ConfigError("scale is of a preset, and there is none", hint="--preset bert-base")
+        if (family or "encoder") not in FAMILIES:
+            raise ConfigError(f"unknown family {family!r}", hint="encoder, decoder or encdec")
+        return FAMILIES[family or "encoder"], f"A {family or 'encoder'}"
+    follows = preset_sections(preset, scale)
+    own = follows["model"]["family"]
+    if family not in ("", own):
+        raise ConfigError(f"{preset} is a family {own!r}, not {family!r}", hint="leave out --family")
+    sections = {**FAMILIES[own], "model": {"preset": preset, "scale": scale}}
+    for section, keys in follows.items():
+        sections[section] = {**sections[section], **keys}
+    longest = follows["model"]["max_length"]
+    for key in ("batch_tokens", "micro_batch_tokens"):
+        usual = {"batch_tokens": PRETRAIN["batch_tokens"], "micro_batch_tokens": 4096}[key]
+        sections["pretrain"][key] = max(usual, longest)
+    return sections, preset if scale == 1.0 else f"{preset} at {scale:g} of its width"
+
+
+def _commented(text: str, section: str, keys: Iterable[str]) -> str:
+    """The keys of one section as comments."""
+    head, mark, rest = text.partition(f"\n[{section}]\n")
+    body, end, after = rest.partition("\n\n")
+    for key in keys:
+        body = re.sub(rf"(?m)^(?={key} = )", "# ", body)
+    return head + mark + body + end + after
