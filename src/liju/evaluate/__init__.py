@@ -37,13 +37,13 @@ from liju.evaluate.report import (
     write_report,
 )
 from liju.evaluate.significance import *  # noqa: F403
-from liju.evaluate.slices import Slice, groups_of, length_buckets, slices, worst
+from liju.evaluate.slices import Slice, groups_of, length_buckets, slices, whole, worst
 from liju.evaluate.table import Cell, Row, ScoreTable
 
 __all__ = ["METRICS", "Bar", "Cell", "Curve", "Example", "Generated", "Law", "Metric", "Piece", "Report"]
 __all__ += ["Row", "ScoreTable", "Seen", "Series", "Slice", "Sliced", "SourceStory", "TextStory"]
 __all__ += ["TrainedOn", "VocabStory"]
 __all__ += ["bar_chart", "calibration_plot", "confusion_plot", "groups_of", "length_buckets", "line_plot"]
-__all__ += ["slices", "standalone", "worst", "write_report"]
+__all__ += ["slices", "standalone", "whole", "worst", "write_report"]
 __all__ += metrics.__all__
 __all__ += significance.__all__

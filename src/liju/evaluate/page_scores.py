@@ -34,9 +34,10 @@ def scores_section(report: Report) -> str:
     html += f"<div class=wide tabindex=0>{table.html()}</div><div class=plots>"
     if table.rows and table.metrics:
         html += f"<figure>{_bars(report)}</figure>"
-    if report.confusion is not None:
-        found = report.confusion
-        html += f"<figure>{confusion_plot(found.labels, found.counts, 'expected and answered')}"
+    tables = {"": report.confusion} if report.confusion is not None else {}
+    for name, found in (tables | dict(report.confusions)).items():
+        title = f"expected and answered{f', {name}' if name else ''}"
+        html += f"<figure>{confusion_plot(found.labels, found.counts, title)}"
         often = [f"{right} as {got} ({count:,})" for right, got, count in found.commonest(5)]
         html += f"<figcaption>Commonest mistakes: {escape(', '.join(often))}</figcaption>" if often else ""
         html += "</figure>"

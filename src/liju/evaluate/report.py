@@ -161,6 +161,7 @@ class Report:
     scores: ScoreTable | None = None
     scores_note: str = ""
     confusion: Confusion | None = None
+    confusions: Mapping[str, Confusion] = field(default_factory=dict)  # of several systems, by name
     calibration: Calibration | None = None
     labels: Sequence[LabelScore] = ()
     slices: Sequence[Sliced] = ()

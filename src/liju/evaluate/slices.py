@@ -4,7 +4,8 @@ mistakes: where a model is wrong and most sure of it."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from liju.errors import DataError
 from liju.evaluate.significance.interval import Interval, bootstrap
 from liju.evaluate.significance.measure import Measure
 
-__all__ = ["Slice", "groups_of", "length_buckets", "slices", "worst"]
+__all__ = ["Slice", "groups_of", "length_buckets", "slices", "whole", "worst"]
 
 # Where the text of an example may stand, and its label.
 TEXTS = ("text", "pair", "source", "question", "context")
@@ -33,6 +34,21 @@ class Slice:
     count: int
     value: float
     interval: Interval | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The slice as plain values for JSON; `from_dict` is its inverse."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Slice:
+        """The slice that `to_dict` wrote.
+
+        >>> one = Slice("label", "pos", 7, 0.5, Interval(0.4, 0.6))
+        >>> Slice.from_dict(one.to_dict()) == one
+        True
+        """
+        interval = values.get("interval")
+        return cls(**{**values, "interval": Interval(**interval) if interval else None})
 
 
 def length_buckets(texts: Sequence[str], most: int = 4) -> list[str]:
@@ -94,6 +110,16 @@ def groups_of(
         ],
     }
     return {by: names for by, names in found.items() if len(set(names)) > 1}
+
+
+def whole(measure: Measure, confidence: float = 0.95, resamples: int = 1000, seed: int = 0) -> Slice:
+    """All examples as one slice, which the others are compared with.
+
+    >>> from liju.evaluate import mean_measure
+    >>> whole(mean_measure([1.0, 0.0, 1.0, 1.0])).value
+    0.75
+    """
+    return Slice("all", "all", measure.size, measure.value, _interval(measure, confidence, resamples, seed))
 
 
 def slices(

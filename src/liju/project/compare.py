@@ -64,7 +64,6 @@ def evaluate_step(run: Run, folder: Path) -> dict[str, Any]:
             name,
             note,
             intervals=_intervals(known[name], metrics),
-            p_values=None,
             **{metric: [each[metric] for each in scores] for metric in metrics},
         )
         means = ", ".join(table.cell(table.rows[-1], column).value for column in table.columns)

@@ -291,7 +291,7 @@ STEPS = [
     Step(
         "evaluate",
         ("finetune",),
-        ("evaluate", "ngram", "generate", "project/compare.py"),
+        ("evaluate", "ngram", "generate", "project/compare.py", "project/measuring.py"),
         lambda run: run.project.evaluate.model_dump_json(),
         evaluate_step,
         TELL["evaluate"],

@@ -17,13 +17,18 @@ from liju.evaluate import (
     ScoreTable,
     Seen,
     Series,
+    Slice,
+    Sliced,
     SourceStory,
     TextStory,
+    TrainedOn,
     VocabStory,
+    calibration,
     confusion,
+    label_scores,
     write_report,
 )
-from liju.project.directory import Run
+from liju.project.directory import Done, Run
 
 __all__ = ["write_story"]
 
@@ -86,15 +91,32 @@ def write_story(run: Run) -> Path:
         report.scores_note = (
             "Every system saw the same training examples and is scored on the same held-out ones."
         )
-        report.examples = [Example(**row) for row in summary["examples"]]
+        mistakes = summary.get("mistakes", {"says": "", "rows": []})
+        report.mistakes = [Example(**row) for row in mistakes["rows"]]
+        report.mistakes_note = mistakes["says"]
+        report.examples = [
+            Example(**row) for row in summary["examples"] if row["right"] is not False or not report.mistakes
+        ]
+        report.slices = [
+            Sliced(
+                one["metric"],
+                Slice.from_dict(one["whole"]),
+                [Slice.from_dict(part) for part in one["parts"]],
+            )
+            for one in summary.get("slices", [])
+        ]
         report.headline = {**report.headline, **_headline(report.scores, summary["metric"])}
         answers = _lines(found["evaluate"].folder / "answers.jsonl")
-        if summary["task"] == "classification" and len(summary["labels"]) <= 30:
-            report.confusion = confusion(
-                [row["answer"]["label"] for row in answers],
-                [row["label"] for row in answers],
-                summary["labels"],
-            )
+        if summary["task"] == "classification":
+            got, want = [row["answer"]["label"] for row in answers], [row["label"] for row in answers]
+            if len(summary["labels"]) <= 30:
+                report.confusion = confusion(got, want, summary["labels"])
+            report.labels = label_scores(got, want)
+            sure = [row["answer"].get("score") for row in answers]
+            if None not in sure:
+                right = [one == other for one, other in zip(got, want, strict=True)]
+                report.calibration = calibration(sure, right, bins=10)
+    report.trained_on = _trained_on(run, found)
     last = "finetune" if "finetune" in found else "pretrain"
     if last in found:
         record = json.loads((found[last].folder / "bundle" / "liju.json").read_text(encoding="utf-8"))
@@ -120,6 +142,37 @@ def write_story(run: Run) -> Path:
     where = Path(project.out) / project.name
     report.next_commands = [f'liju predict {where} "..."', f"liju serve {where}"]
     return write_report(run.folder / "report.html", report)
+
+
+def _trained_on(run: Run, found: dict[str, Done]) -> list[TrainedOn]:
+    """What each stage of training saw, and what it did not."""
+    stages = []
+    if "pretrain" in found and "text" in found:
+        text, trained = found["text"].summary, found["pretrain"].summary
+        held = found["samples"].summary.get("left_out") if "samples" in found else None
+        stages.append(
+            TrainedOn(
+                f"pre-training ({run.project.pretrain.objective})",
+                f"{text['train']:,} documents of {', '.join(row['source'] for row in text['sources'])}",
+                f"{trained['steps']:,} steps, {trained['tokens']:,} tokens",
+                f"{held:,} evaluation examples left out" if held else "no evaluation example is among them",
+            )
+        )
+    if "finetune" in found:
+        tuned = found["finetune"].summary
+        examples = tuned["examples"]
+        dropped = ", ".join(f"{count:,} {why}" for why, count in examples["dropped"].items() if count)
+        stages.append(
+            TrainedOn(
+                f"fine-tuning ({run.project.finetune.task})",
+                f"{examples['train']:,} labelled examples of "
+                + ", ".join(source.path for source in run.project.finetune.train),
+                f"{tuned['steps']:,} steps, {tuned['tokens']:,} tokens",
+                f"left out: {dropped}" if dropped else "",
+            )
+        )
+        stages.append(TrainedOn("held out", f"{examples['test']:,} labelled examples", "never trained on"))
+    return stages
 
 
 def _headline(table: ScoreTable, metric: str) -> dict[str, str]:

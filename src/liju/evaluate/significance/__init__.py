@@ -20,6 +20,7 @@ from liju.evaluate.significance.measures import (
     mean_measure,
     pearson_measure,
     spearman_measure,
+    tag_measure,
 )
 from liju.evaluate.significance.paired import (
     Difference,
@@ -35,4 +36,4 @@ __all__ = ["Average", "Correlation", "Difference", "Interval", "McNemar", "Measu
 __all__ += ["accuracy_interval", "accuracy_measure", "approximate_randomisation", "bits_per_byte_measure"]
 __all__ += ["bleu_measure", "bootstrap", "chrf_measure", "entity_measure", "f1_measure", "holm"]
 __all__ += ["matthews_measure", "mcnemar", "mean_measure", "paired_bootstrap", "pearson_measure"]
-__all__ += ["spearman_measure", "spread"]
+__all__ += ["spearman_measure", "spread", "tag_measure"]

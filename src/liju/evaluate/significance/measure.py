@@ -38,6 +38,11 @@ class Measure(ABC):
         """The metric on all examples, each once."""
         return float(self.over(np.ones((1, self.size)))[0])
 
+    @property
+    def each(self) -> Float[np.ndarray, " example"]:
+        """What the metric is on each example alone; NaN where that says nothing."""
+        return np.full(self.size, np.nan)
+
     @abstractmethod
     def over(self, weights: Float[np.ndarray, "resample example"]) -> Float[np.ndarray, " resample"]:
         """The metric where example $i$ stands `weights[r, i]` times; NaN where it is not defined."""
@@ -68,6 +73,10 @@ class Sums(Measure):
             raise DataError("nothing to score: no examples", hint="give a test set that has rows")
         self.rows, self.formula, self.higher_is_better = np.asarray(rows, float), formula, higher_is_better
         self.size = len(rows)
+
+    @property
+    def each(self) -> Float[np.ndarray, " example"]:
+        return np.asarray(self.formula(self.rows, np.ones(self.size)), float)
 
     def over(self, weights: Float[np.ndarray, "resample example"]) -> Float[np.ndarray, " resample"]:
         return np.asarray(self.formula(weights @ self.rows, weights.sum(1)), float)
@@ -127,6 +136,10 @@ class Average(Measure):
         if len({part.size for part in parts}) != 1:
             raise DataError(f"measures of {', '.join(str(part.size) for part in parts) or 'no'} examples")
         self.parts, self.size, self.higher_is_better = list(parts), parts[0].size, parts[0].higher_is_better
+
+    @property
+    def each(self) -> Float[np.ndarray, " example"]:
+        return np.mean([part.each for part in self.parts], axis=0)
 
     def over(self, weights: Float[np.ndarray, "resample example"]) -> Float[np.ndarray, " resample"]:
         return np.mean([part.over(weights) for part in self.parts], axis=0)

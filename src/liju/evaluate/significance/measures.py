@@ -15,6 +15,7 @@ from liju.evaluate.significance.measure import Correlation, Formula, Sums
 
 __all__ = ["accuracy_measure", "bits_per_byte_measure", "bleu_measure", "chrf_measure", "entity_measure"]
 __all__ += ["f1_measure", "matthews_measure", "mean_measure", "pearson_measure", "spearman_measure"]
+__all__ += ["tag_measure"]
 
 
 def mean_measure(scores: Sequence[float], higher_is_better: bool = True) -> Sums:
@@ -115,6 +116,46 @@ def entity_measure(
     types, counts = entity_counts(answers, expected, scheme, strict)
     rows = counts.sum(1) if types else np.zeros((len(counts), 3))
     return Sums(rows, lambda sums, number: np.asarray(f1_of_counts(sums[:, None], "micro")))
+
+
+def tag_measure(
+    answers: Sequence[Sequence[str]],
+    expected: Sequence[Sequence[str]],
+    average: Average | None = None,
+    labels: Sequence[str] = (),
+) -> Sums:
+    """Accuracy over words, or with an `average` F1 of their tags; an example is a sentence, whose words are
+    drawn together. Raises DataError on lengths that differ or are 0, naming the sentence.
+
+    >>> tag_measure([["N", "V"], ["N"]], [["N", "N"], ["N"]]).value
+    0.6666666666666666
+    """
+    paired(answers, expected)
+    for at, (got, want) in enumerate(zip(answers, expected, strict=True), 1):
+        if len(got) != len(want):
+            raise DataError(f"sentence {at}: {len(got)} tags answered for {len(want)}", hint="one tag a word")
+    order = sorted({*labels, *(tag for tags in (*answers, *expected) for tag in tags)})
+    place = {tag: at for at, tag in enumerate(order)}
+    counts = np.zeros((len(answers), len(order), 3))
+    for row, got, want in zip(counts, answers, expected, strict=True):
+        for answer, right in zip(got, want, strict=True):
+            row[place[right], 0] += answer == right
+            row[place[answer], 1] += 1
+            row[place[right], 2] += 1
+    if average is None:
+        rows = counts[..., (0, 2)].sum(1)
+        return Sums(
+            rows, lambda sums, number: np.divide(*sums.T, out=np.zeros(len(sums)), where=sums[:, 1] > 0)
+        )
+    shape = (-1, len(order), 3)
+    return Sums(
+        counts.reshape(len(counts), -1),
+        lambda sums, number: np.asarray(f1_of_counts(sums.reshape(shape), average)),
+    )
+
+
+def _ratio(sums: np.ndarray, number: np.ndarray) -> np.ndarray:
+    return np.divide(sums[:, 0], sums[:, 1], out=np.zeros(len(sums)), where=sums[:, 1] > 0)
 
 
 def bleu_measure(answers: Sequence[str], references: Sequence[str], tokenize: str = "") -> Sums:

@@ -1,0 +1,160 @@
+"""The measures of a task's answers: what intervals, paired tests, slices and worst mistakes are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from liju.evaluate import (
+    METRICS,
+    Measure,
+    Metric,
+    Slice,
+    accuracy_measure,
+    bits_per_byte_measure,
+    bleu_measure,
+    chrf_measure,
+    entity_measure,
+    f1_measure,
+    groups_of,
+    mean_measure,
+    slices,
+    tag_measure,
+    whole,
+    worst,
+)
+from liju.finetune import Answer, Example, Task
+
+__all__ = ["Measured", "calibrated", "measures_of", "metric_named", "mistakes_of", "sliced"]
+
+# Fields that hold the right answer.
+EXPECTED = ("label", "target", "tags", "answer")
+# Resamples of an interval: its ends move by less than a tenth of its width from one draw to the next.
+RESAMPLES = 1000
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """A task that knows the measures of its own answers; any task may have this method."""
+
+    def measures(self, answers: Sequence[Answer], examples: Sequence[Example]) -> dict[str, Measure]:
+        """A measure for each metric of `score` that has one, under the same name; the main one first."""
+        ...
+
+
+def measures_of(task: Task, answers: Sequence[Answer], examples: Sequence[Example]) -> dict[str, Measure]:
+    """The measures of one system's answers, by the name of the metric; the task's main metric first.
+
+    A task that liju does not know here and that is not `Measured` has the share of right answers, or none.
+
+    >>> from liju.finetune import Classification
+    >>> test = [Example({"text": "a", "label": "pos"}, "x:1"), Example({"text": "b", "label": "neg"}, "x:2")]
+    >>> found = measures_of(Classification(["neg", "pos"], 16), [{"label": "pos"}] * 2, test)
+    >>> {name: round(measure.value, 3) for name, measure in found.items()}
+    {'accuracy': 0.5, 'macro_f1': 0.333}
+    """
+    if isinstance(task, Measured):
+        return task.measures(answers, examples)
+    if task.name == "classification":
+        got, want = [a["label"] for a in answers], [e["label"] for e in examples]
+        labels = sorted({*getattr(task, "labels", []), *got, *want})
+        return {"accuracy": accuracy_measure(got, want), "macro_f1": f1_measure(got, want, labels=labels)}
+    if task.name == "tagging":
+        got, want = [a["label"].split() for a in answers], [e["tags"].split() for e in examples]
+        words = {"accuracy": tag_measure(got, want)}
+        if task.metric == "entity_f1":
+            return {"entity_f1": entity_measure(got, want, getattr(task, "scheme", None)), **words}
+        return {**words, "macro_f1": tag_measure(got, want, "macro", getattr(task, "labels", []))}
+    if task.name == "translation":
+        got, want = [a["text"] for a in answers], [e["target"] for e in examples]
+        return {"bleu": bleu_measure(got, want), "chrf": chrf_measure(got, want)}
+    if task.name == "generation":
+        sizes = [len(example["text"].encode()) for example in examples]
+        return {"bits_per_byte": bits_per_byte_measure([answer["nats"] for answer in answers], sizes)}
+    right = [task.right(answer, example) for answer, example in zip(answers, examples, strict=True)]
+    if any(one is None for one in right):
+        return {}
+    return {"accuracy": mean_measure([float(bool(one)) for one in right])}
+
+
+def metric_named(name: str) -> Metric:
+    """How a metric is shown; one that METRICS does not know, as it is.
+
+    >>> metric_named("bleu").title, metric_named("novelty").title
+    ('BLEU', 'novelty')
+    """
+    return METRICS.get(name) or Metric(name, name, digits=3)
+
+
+def sliced(
+    measures: dict[str, Measure], examples: Sequence[Example], resamples: int = RESAMPLES
+) -> list[tuple[str, Slice, list[Slice]]]:
+    """The main metric on the whole test set and on its parts, by length, label and language: name, whole,
+    parts. Nothing where the examples cannot be cut."""
+    groups = groups_of([example.values for example in examples])
+    if not measures or not groups:
+        return []
+    name, measure = next(iter(measures.items()))
+    if name == "bleu" and "chrf" in measures:  # BLEU of a few sentences says little
+        name, measure = "chrf", measures["chrf"]
+    return [(name, whole(measure, resamples=resamples), slices(measure, groups, resamples=resamples))]
+
+
+def mistakes_of(
+    task: Task,
+    answers: Sequence[Answer],
+    examples: Sequence[Example],
+    measures: dict[str, Measure],
+    most: int = 12,
+) -> tuple[str, list[dict[str, Any]]]:
+    """What the worst mistakes are, and they themselves as values of the report's `Example`.
+
+    Of answers that are right or wrong: the wrong ones, the surest first. Of others: those with the worst
+    value of the main metric on their own (a translation's chrF, a text's bits per byte).
+    """
+    right = [task.right(answer, example) for answer, example in zip(answers, examples, strict=True)]
+    if any(one is False for one in right):
+        sure = [answer.get("score") for answer in answers]
+        scores = [-float(s or 0) if r is False else np.nan for s, r in zip(sure, right, strict=True)]
+        chosen, says = worst(scores, most), "Wrong answers, the surest first."
+        return says, [_told(answers[at], examples[at], False) for at in chosen]
+    name = "chrf" if "chrf" in measures else next(iter(measures), "")
+    if not name or None not in right:
+        return "", []
+    measure, metric = measures[name], metric_named(name)
+    each = measure.each * (1 if measure.higher_is_better else -1)
+    chosen = [at for at in worst(each.tolist(), most) if right[at] is not True]
+    says = (
+        f"Those with the {'lowest' if measure.higher_is_better else 'highest'} {metric.title} on their own."
+    )
+    rows = []
+    for at in chosen:
+        value = f"{measure.each[at] * metric.scale:.{metric.digits}f}"
+        rows.append({**_told(answers[at], examples[at], None), "note": f"{metric.title} {value}"})
+    return says, rows
+
+
+def _told(answer: Answer, example: Example, right: bool | None) -> dict[str, Any]:
+    values = example.values
+    return {
+        "text": values.get("text", values.get("source", values.get("question", ""))),
+        "pair": values.get("pair", ""),
+        "expected": next((values[name] for name in EXPECTED if name in values), ""),
+        "answered": str(answer.get("label", answer.get("text", ""))),
+        "score": answer.get("score"),
+        "right": right,
+        "place": example.place,
+    }
+
+
+def calibrated(
+    task: Task, answers: Sequence[Answer], examples: Sequence[Example]
+) -> tuple[list[float], list[bool]] | None:
+    """How sure each answer was and whether it was right; None where answers do not say."""
+    right = [task.right(answer, example) for answer, example in zip(answers, examples, strict=True)]
+    sure = [answer.get("score") for answer in answers]
+    if any(one is None for one in right) or not all(isinstance(one, float) and 0 <= one <= 1 for one in sure):
+        return None
+    return [float(one) for one in sure if one is not None], [bool(one) for one in right]
