@@ -13,30 +13,45 @@ __all__ = ["show"]
 
 
 def show(
-    what: Literal["config", "text", "vocab", "samples", "curve", "scores", "model", "laws", "tokens"],
-    run: Path = Path("runs/first"),
+    what: Literal[
+        "config", "text", "vocab", "samples", "curve", "scores", "model", "laws", "tokens", "presets"
+    ],
+    run: Path | None = None,
     /,
     *texts: str,
+    family: str = "",
 ) -> None:
-    """Show what a run directory or a model folder holds.
+    """Show what a run directory or a model folder holds, or the published systems that a project may name.
 
     config, text (documents kept and dropped), vocab, samples (as the model saw them), curve (losses), scores,
-    model, laws; tokens cuts texts of yours into the model's tokens.
+    model, laws; tokens cuts texts of yours into the model's tokens; presets lists published systems with
+    their sizes and sources, or tells all switches of one.
 
     examples:
       liju show scores runs/first
       liju show samples runs/first
       liju show tokens runs/first "春眠不觉晓"
+      liju show presets --family bert
+      liju show presets gpt3-175b
 
     Parameters
     ----------
     what
         What to show.
     run
-        A run directory; model, laws and tokens also take a model folder.
+        A run directory (runs/first without one); model, laws and tokens also take a model folder. For
+        presets: the name of one.
     texts
         For tokens: the texts to cut.
+    family
+        For presets: only those of a family (encoder, decoder, encdec) or a system (bert, gpt3, llama, ...).
     """
+    if what == "presets":
+        _presets("" if run is None else str(run), family)
+        return
+    if family:
+        raise RequestError("--family is for presets", hint="liju show presets --family bert")
+    run = Path("runs/first") if run is None else run
     if what in ("model", "laws", "tokens"):
         _of_bundle(what, run, texts)
     elif what == "config":
@@ -44,6 +59,19 @@ def show(
     else:
         _of_run(what, run)
     say_next(f'liju predict {shown_path(run)} "..."')
+
+
+def _presets(name: str, family: str) -> None:
+    from liju.cli.preset_table import print_preset, print_presets
+
+    if name and family:
+        raise RequestError(f"{name} is one preset: it has its family", hint="leave out --family")
+    if name:
+        print_preset(name)
+        say_next(f"liju new {name} --preset {name} --scale 0.1", f"liju plan {name}")
+    else:
+        print_presets(family)
+        say_next("liju show presets gpt3-175b", "liju new small --preset bert-base --scale 0.1")
 
 
 def _of_bundle(what: str, run: Path, texts: tuple[str, ...]) -> None:
