@@ -236,8 +236,8 @@ def test_activations(config, scores, saved):
     ids=["base", "big"],
 )
 def test_transformer(d, heads, hours, steps, published, model):
-    """Vaswani et al. 2017, table 2: 8 P100 at 9.5 TFLOP/s for 12 hours and 3.5 days. That is what the machines
-    could have done; the model's own FLOPs, of 25,000 tokens a side and step, are a third."""
+    """Vaswani et al. 2017, table 2: 8 P100 at 9.5 TFLOP/s for 12 hours and 3.5 days. That is what the devices
+    could do in that time; the model's own FLOPs, of 25,000 tokens a side and step, are less than half."""
     assert 8 * 9.5e12 * hours * 3600 == pytest.approx(published, rel=0.02)
     config = TransformerConfig(
         37000, d, 6, num_heads=heads, family="encdec", embedding_norm=False, head="lm", position="sinusoidal",
@@ -260,7 +260,7 @@ def test_chinchilla_losses():
 
 
 def test_the_refit_agrees_with_twenty_tokens_a_parameter():
-    """Besiroglu et al. 2024: the corrected fit gives about 20 tokens a parameter, the printed one does not."""
+    """Besiroglu et al. 2024: the corrected fit gives about 20 a parameter, the printed one does not."""
     ratios = {name: tokens / 70e9 for name, tokens in optimal_tokens(70e9).items()}
     assert 15 < ratios["besiroglu-2024"] < 25 and ratios["hoffmann-2022"] > 60
     parameters, tokens = FITS["besiroglu-2024"].optimal(5.76e23)

@@ -23,15 +23,12 @@ def test_probe_takes_the_median_and_leaves_out_the_warm_up():
 def test_plan_is_one_json_object():
     config = TransformerConfig.default("decoder", vocab_size=97, d_model=12, num_heads=3, num_layers=2)
     figures = json.loads(json.dumps(plan(config, 1000, tokens_per_second=50).to_json()))
-    assert set(figures) == {
-        "parameters",
-        "tokens",
-        "flops_per_token",
-        "training_flops",
-        "seconds",
-        "memory_bytes",
-    }
+    wanted = {"parameters", "tokens", "flops_per_token", "training_flops", "seconds", "memory_bytes"}
+    assert wanted | {"cost_usd", "mfu", "layout", "loss"} <= set(figures)
     assert figures["seconds"] == 20 and figures["training_flops"] == figures["flops_per_token"] * 1000
+    assert figures["cost_usd"] is None and figures["memory"]["total"] == figures["memory_bytes"]
+    priced = plan(config, 1000, tokens_per_second=50, price=1.8, devices=2)
+    assert priced.cost_usd == pytest.approx(1.8 * 2 * 20 / 3600)
 
 
 def test_memory_states():
@@ -48,8 +45,17 @@ def test_memory_states():
             adamw.activations,
             adamw.logits,
             adamw.workspace,
+            adamw.allocator,
         )
     )
+
+
+def test_sides_of_unlike_length_share_the_places():
+    config = TransformerConfig.default("encdec", vocab_size=97, d_model=12, num_heads=3, num_layers=2)
+    alike, unlike = training_memory(config, 120, 20), training_memory(config, 120, 20, 10)
+    assert alike == training_memory(config, 120, 20, 20)
+    assert unlike.logits == 12 * 40 * 97 and alike.logits == 12 * 60 * 97
+    assert unlike.activations < alike.activations  # the decoder's side keeps more, and is shorter
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as codec
+import shutil
 from typing import TYPE_CHECKING, Literal
 
 from liju.cli.story import say_next
@@ -106,14 +107,20 @@ def plan(
     if json:
         print(codec.dumps({"name": subject.name, **figures.to_json()}, indent=2))
         return
-    print(_headline(subject, figures, machine))
-    print()
-    for label, value, why in _rows(subject, figures, machine, tried):
-        _row(label, value, why)
-    follow = {
-        "preset": f"liju plan {subject.name} --on h100:64 --json",
-        "model": f"liju show model {words[0]}",
-    }
+    from liju.plan import table
+
+    measured = ""
+    if tried is not None:
+        whole = tried.tried == subject.config
+        measured = "steps of it" if whole else f"steps of a like one of width {tried.tried.d_model:,}"
+        measured += ", measured here"
+    elif machine.key == "here" and subject.recorded:
+        measured = "as this run has recorded"
+    steps = subject.settings.steps if subject.settings and figures.tokens == subject.tokens else 0
+    width = shutil.get_terminal_size((110, 24)).columns
+    print(table(figures, subject.config, machine, subject.name, measured=measured, steps=steps, width=width))
+    again = "h100:64" if name != "h100" else "a100:64"
+    follow = {"preset": f"liju plan {subject.name} --on {again}", "model": f"liju show model {words[0]}"}
     say_next(follow.get(subject.kind, f"liju run {words[0]}"))
 
 

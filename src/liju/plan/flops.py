@@ -9,7 +9,7 @@ from liju.plan.parameters import count_parameters
 
 __all__ = ["Checkpointing", "Convention", "flops_per_token", "training_flops"]
 
-Convention = Literal["used", "6N"]
+Convention = Literal["used", "6N", "6N+attention"]
 Checkpointing = Literal["none", "selective", "full"]
 
 
@@ -31,17 +31,18 @@ def training_flops(
     through it: $6 (N_{enc} s + N_{dec} t)$, where the keys and values of the cross-attention belong to the
     encoder's tokens. `predicted` is the share of places that reach the vocabulary (0.15 with masked words).
 
-    convention: "used" counts the matrices that a token goes through; "6N" all parameters, the tables that are
-    only looked up among them, as the published figures do (an encoder-decoder has no such figure, and is
-    counted as used). causal: count half of the attention in a decoder, what its order lets it see.
+    convention: "used" counts the matrices that a token goes through; the published figures count all
+    parameters, tables that are only looked up among them: "6N" without the attention's own products (GPT-3,
+    Llama 3), "6N+attention" with them (PaLM, MPT). An encoder-decoder is always counted as used. causal: count half of the attention in a decoder, what its order lets it see.
     recompute: "full" runs the blocks forward once more, $8N + 16 L H d_k s$; "selective" the attention's
     core alone (Korthikanti et al. 2022).
 
     >>> gpt3 = TransformerConfig(50257, 12288, 96, num_heads=96, family="decoder", max_length=2048,
     ...     norm_place="pre", embedding_norm=False, final_norm=True, head="lm", head_bias=False, pooler=False)
-    >>> flops = training_flops(gpt3, 2048) / 2048 * 300e9
-    >>> f"{flops / 1e23:.2f}"  # 3.14 without the attention (Brown et al. 2020, appendix D)
-    '3.23'
+    >>> f"{training_flops(gpt3, 2048) / 2048 * 300e9:.3g}"
+    '3.23e+23'
+    >>> f"{training_flops(gpt3, 2048, convention='6N') / 2048 * 300e9:.3g}"  # Brown et al. 2020, appendix D
+    '3.14e+23'
     """
     parts = count_parameters(config)
     blocks = config.encoder_layers + config.decoder_layers
@@ -63,8 +64,9 @@ def training_flops(
             ratio = config.num_kv_heads / (config.num_heads + config.num_kv_heads)
             flops += weight * parts.cross_attention * (ratio * length + (1 - ratio) * own)
             flops += pairs * own * length * config.decoder_layers
-    if convention == "6N" and config.family != "encdec":
-        return flops + weight * (parts.total - parts.attention - parts.feedforward) * length
+    if convention != "used" and config.family != "encdec":
+        attention = flops - weight * (parts.attention + parts.feedforward) * length
+        return weight * parts.total * length + (attention if convention == "6N+attention" else 0)
     outs = target_length if config.family == "encdec" else length
     head = 0 if config.head == "none" else config.vocab_size * config.d_embedding
     head += config.d_model**2 if config.head == "mlm" else 0

@@ -18,6 +18,7 @@ __all__ = ["ROOM", "choose_layout", "gather_seconds", "step_seconds"]
 
 ROOM = 0.9  # share of a device's memory that may be filled: the rest is fragments, messages, the driver
 CLOSE = 1.03  # times the least: as good
+ENOUGH = 4096  # tokens at once keep a device busy
 LARGEST_TENSOR = 8  # heads and links rarely allow more
 
 
@@ -53,7 +54,8 @@ def choose_layout(
             f"tensor {tensor}",
             hint="choose a divisor of each",
         )
-    sequences = max(1, batch // (length + target_length)) if batch else devices
+    sample = length + target_length
+    sequences = max(1, batch // sample) if batch else devices
     need = partial(_need, config, length, target_length, predicted, precision)
     room = ROOM * machine.memory
     fitting: list[tuple[float, Layout]] = []
@@ -61,7 +63,12 @@ def choose_layout(
     for layout in candidates:
         if need(layout) > room:
             continue
-        while layout.micro_batch * 2 <= max(1, sequences // layout.data):  # more at once: fewer messages
+        # More sequences at once, while there are few tokens to compute with or much time goes to messages.
+        while layout.micro_batch * 2 <= max(1, sequences // layout.data):
+            arithmetic = step_seconds(config, machine, layout, length, target_length, sequences, precision)
+            messages = gather_seconds(config, machine, layout, sequences)
+            if layout.micro_batch * sample >= ENOUGH and messages < arithmetic / 4:
+                break
             more = replace(layout, micro_batch=layout.micro_batch * 2)
             if need(more) > room:
                 break
@@ -69,12 +76,12 @@ def choose_layout(
         whole = -(-sequences // layout.data) * layout.data  # groups without a sequence wait for the others
         took = step_seconds(config, machine, layout, length, target_length, whole, precision)
         took = max(took, gather_seconds(config, machine, layout, sequences))
-        took += _group_seconds(config, machine, layout, (length + target_length) * whole)
+        took += _group_seconds(config, machine, layout, sample * whole)
         fitting.append((took, layout))
     if fitting:
         best = min(took for took, _ in fitting)
         took, layout = next(pair for pair in fitting if pair[0] <= CLOSE * best)
-        return replace(layout, reason=_reason(layout, took, fitting))
+        return replace(layout, reason=_reason(layout, took, fitting, checkpointing is None))
     layout = min(candidates, key=need)
     enough = _enough(config, machine, devices, need)
     reason = f"it does not fit: {need(layout) / 1e9:,.0f} GB on a device of {machine.memory / 1e9:,.0f} GB; "
@@ -108,7 +115,7 @@ def _candidates(
     return [Layout(devices // t, t, share, how) for t in widths for how in again for share in shards]
 
 
-def _reason(layout: Layout, took: float, fitting: list[tuple[float, Layout]]) -> str:
+def _reason(layout: Layout, took: float, fitting: list[tuple[float, Layout]], free: bool) -> str:
     if layout.devices == 1:
         reason = "it fits on one device"
     elif layout.shard == "none":
@@ -117,7 +124,7 @@ def _reason(layout: Layout, took: float, fitting: list[tuple[float, Layout]]) ->
         reason = "a whole copy does not fit, a share does"
     else:
         reason = f"{layout.shard} in shares, as asked"
-    if layout.checkpointing != "none":
+    if layout.checkpointing != "none" and free:
         reason += "; activations are computed again, to make room"
     if layout.tensor > 1:
         alone = [other for other, one in fitting if one.tensor == 1]

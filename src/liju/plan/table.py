@@ -33,7 +33,7 @@ def table(
     >>> a100 = machine("a100")
     >>> lines = table(plan(gpt2, 10**9, a100, 8, precision="bfloat16"), gpt2, a100).splitlines()
     >>> lines[3].split()[:2]
-    ['parameters', '66,917,376']
+    ['parameters', '66,915,840']
     """
     rows = [*_work(plan, config, steps), *_room(plan, machine), *_bill(plan, config, machine, measured)]
     rows += _worth(plan)

@@ -97,6 +97,7 @@ def check(run: Run, seconds: float = 2.0) -> Check:
             length=max(1, round(float(mean[0] or mean[1]))),
             target_length=round(float(mean[1])) if mean[0] else 0,
             predicted=predicted / max(1, places),
+            batch=settings.batch_tokens,
             micro_batch_tokens=settings.micro_batch_tokens,
             optimizer=settings.optimizer,
             precision="bfloat16" if chosen.precision == "bfloat16" else "float32",
