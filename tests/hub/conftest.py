@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hub_oracle import load
 
+from liju.hub import save_bundle
 from liju.model import Transformer, TransformerConfig
 
 BERT = {"vocab_size": 101, "d_model": 12, "num_layers": 3, "num_heads": 3, "d_ff": 20, "max_length": 32}
@@ -54,6 +56,25 @@ def build():
 
 
 @pytest.fixture(scope="session")
+def pair(shapes, build, tmp_path_factory):
+    """A model in float64, the same one as transformers loads it, and its folder: made once for each shape.
+    No test changes them."""
+    pytest.importorskip("transformers")
+    made: dict[str, tuple] = {}
+
+    def pair(shape: str):
+        if shape not in made:
+            config, heads = shapes[shape]
+            model = build(config, heads)
+            folder = tmp_path_factory.mktemp("pair") / "bundle"
+            save_bundle(folder, model, None)
+            made[shape] = model, load(folder, shape)[0], folder
+        return made[shape]
+
+    return pair
+
+
+@pytest.fixture(scope="session")
 def shapes() -> dict[str, tuple[TransformerConfig, dict[str, int]]]:
     """A configuration and its further heads, for each class of transformers."""
     typed = {**BERT, "num_types": 2}
@@ -83,9 +104,17 @@ def shapes() -> dict[str, tuple[TransformerConfig, dict[str, int]]]:
         "BertForTokenClassification": (TransformerConfig(**typed, head="none", pooler=False), {"tag": 5}),
         "BertForQuestionAnswering": (TransformerConfig(**typed, head="none", pooler=False), {"span": 2}),
         "RoFormerForMaskedLM": (TransformerConfig(**typed, position="rope", pooler=False), {}),
+        "RoFormer, next sentence, no types": (
+            TransformerConfig(**BERT, position="rope"),
+            {"next_sentence": 2},
+        ),
         "RoFormerForTokenClassification": (
             TransformerConfig(**typed, position="rope", pooler=False, head="none"),
             {"tag": 5},
+        ),
+        "RoFormerForQuestionAnswering": (
+            TransformerConfig(**typed, position="rope", pooler=False, head="none"),
+            {"span": 2},
         ),
         "RoFormerModel": (TransformerConfig(**typed, position="rope", pooler=False, head="none"), {}),
         "ModernBertForMaskedLM": (TransformerConfig(**MODERN, window=3, global_every=2), {}),
@@ -95,6 +124,7 @@ def shapes() -> dict[str, tuple[TransformerConfig, dict[str, int]]]:
         ),
         "ModernBertModel": (TransformerConfig(**MODERN, head="none", window=2, global_every=3), {}),
         "LlamaForCausalLM, stretched": (decoder(rope_scaling=(8.0, 1.0, 4.0, 16.0), rope_theta=5e2), {}),
+        "MistralForCausalLM": (decoder(window=4, num_kv_heads=1, tied=False), {}),
         "GPT2LMHeadModel": (TransformerConfig(**GPT, **AFTER_GPT), {}),
         "OpenAIGPTLMHeadModel": (TransformerConfig(**{**GPT, "d_ff": 48}), {}),
         "OPTForCausalLM": (

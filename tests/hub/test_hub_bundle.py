@@ -68,7 +68,11 @@ def test_what_the_class_has_no_place_for_is_kept_beside_it(build, tmp_path):
     ("switches", "reason"),
     [
         ({"norm_place": "pre", "final_norm": True}, "norm_place is 'pre' (bert has 'post')"),
-        ({"position": "rope"}, "position is 'rope' (bert has 'learned' or 'sinusoidal' or 'none')"),
+        ({"position": "relative"}, "position is 'relative' (bert has 'learned' or 'sinusoidal' or 'none')"),
+        (
+            {"position": "rope", "rope_theta": 5e5},
+            "position is 'rope' (bert has 'learned' or 'sinusoidal' or 'none')",
+        ),
         ({"pooler": False, "head": "none"}, "no class has the heads [] with pooler False"),
         ({"num_kv_heads": 1}, "num_kv_heads is not num_heads"),
     ],

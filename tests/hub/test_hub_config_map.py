@@ -14,6 +14,7 @@ from liju.model import Transformer, TransformerConfig
 FREE = {
     "encoder": {
         "activation": st.sampled_from(["relu", "gelu", "gelu_tanh", "silu", "relu2"]),
+        "position": st.sampled_from(["learned", "rope"]),
         "norm_eps": st.sampled_from([1e-12, 1e-5]),
         "num_types": st.integers(1, 3),
         "max_length": st.integers(4, 99),
@@ -29,6 +30,8 @@ FREE = {
         "rope_theta": st.sampled_from([1e4, 5e5]),
         "activation": st.sampled_from(["silu", "gelu", "gelu_tanh", "relu"]),
         "norm_place": st.sampled_from(["pre", "post"]),
+        "window": st.sampled_from([0, 3]),
+        "rope_scaling": st.sampled_from([None, (8.0, 1.0, 4.0, 16.0)]),
     },
     "encdec": {
         "tied": st.booleans(),
@@ -81,7 +84,7 @@ def test_every_tensor_is_used_exactly_once(config):
     used = [ours for name in where.table(config) for ours in name.ours]
     assert len(used) == len(set(used)) and set(used) <= set(state)
     left = set(state) - set(used)
-    assert not left or (where.name == "BertForMaskedLM" and left == {"pooler.weight", "pooler.bias"})
+    assert not left or (where.name.endswith("ForMaskedLM") and left == {"pooler.weight", "pooler.bias"})
 
 
 @pytest.mark.parametrize(
@@ -89,6 +92,16 @@ def test_every_tensor_is_used_exactly_once(config):
     [
         ("encoder", {}, "BertForMaskedLM"),
         ("encoder", {"position": "sinusoidal"}, "BertForMaskedLM"),
+        ("encoder", {"position": "rope"}, "RoFormerForMaskedLM"),
+        ("encoder", {"position": "rope", "rope_theta": 5e5}, None),
+        (
+            "encoder",
+            {
+                **{"position": "rope", "num_types": 0, "norm_place": "pre", "final_norm": True},
+                **{"first_norm": False, "gated": True, "bias": False, "window": 3, "global_every": 2},
+            },
+            "ModernBertForMaskedLM",
+        ),
         ("encoder", {"tied": False}, None),
         ("encoder", {"embedding_scale": True}, None),
         ("encoder", {"window": 3}, None),
@@ -96,6 +109,9 @@ def test_every_tensor_is_used_exactly_once(config):
         ("decoder", {"qkv_bias": True}, "Qwen2ForCausalLM"),
         ("decoder", {"qk_norm": True}, "Qwen3ForCausalLM"),
         ("decoder", {"qk_norm": True, "bias": True}, None),
+        ("decoder", {"window": 3}, "MistralForCausalLM"),
+        ("decoder", {"window": 3, "global_every": 2}, None),
+        ("decoder", {"rope_scaling": (8.0, 1.0, 4.0, 16.0), "qk_norm": True}, "Qwen3ForCausalLM"),
         ("decoder", {"norm": "layer"}, None),
         ("decoder", {"softcap": 30.0}, None),
         ("decoder", {"attention_scale": 1.0}, None),

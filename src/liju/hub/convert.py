@@ -1,4 +1,4 @@
-"""The two loops that carry weights out and in, driven by the tables of `names.py`.
+"""The two loops that carry weights out and in, driven by the tables of `families/`.
 
 Every tensor is used exactly once, both ways; what is missing, left over or of another shape is named.
 """
@@ -13,7 +13,7 @@ from torch import Tensor
 from liju.errors import BundleError
 from liju.hub.names import Name
 
-__all__ = ["export_tensors", "import_tensors"]
+__all__ = ["export_tensors", "import_tensors", "laid_out"]
 
 
 def export_tensors(
@@ -42,7 +42,7 @@ def export_tensors(
             continue
         parts = [left.pop(ours) for ours in name.ours]
         tensor = torch.cat(parts) if len(parts) > 1 else parts[0]
-        tensor = _laid_out(tensor, name)
+        tensor = laid_out(tensor, name)
         theirs[name.theirs] = tensor.detach().to("cpu").contiguous()
     return theirs, left
 
@@ -101,7 +101,7 @@ def import_tensors(
         elif name.op == "row":
             expected = [1, *expected]
         _check_shape(where, name.theirs, tensor.shape, expected)
-        tensor = _laid_out(tensor, name, back=True)
+        tensor = laid_out(tensor, name, back=True)
         for one, part in zip(name.ours, tensor.split(sizes), strict=True):
             if one in ours:
                 raise BundleError(f"{one}: named twice in the table")
@@ -111,7 +111,7 @@ def import_tensors(
     return ours
 
 
-def _laid_out(tensor: Tensor, name: Name, back: bool = False) -> Tensor:
+def laid_out(tensor: Tensor, name: Name, back: bool = False) -> Tensor:
     """Our layout of a tensor in theirs, or `back`."""
     if name.op == "transpose":
         return tensor.mT if tensor.dim() == 2 else tensor

@@ -95,8 +95,8 @@ class Kind:
                 now = self.prefix + now
             elif self.prefix and now not in table and now.removeprefix(self.prefix) in table:
                 now = now.removeprefix(self.prefix)
-            # Two names for one: the second stays what it is, and is said to be unexpected.
-            found[name if now in found else now] = tensor
+            # Two names for one: the old one stays what it is, and is said to be unexpected.
+            found[name if now in tensors else now] = tensor
         return found
 
     def variants_from(self, name: str | None) -> list[str]:

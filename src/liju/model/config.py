@@ -105,9 +105,8 @@ class TransformerConfig:
             derive("num_decoder_layers", self.num_layers)
         elif self.num_decoder_layers:
             raise ModelError(f"num_decoder_layers is for encdec; a {self.family} has num_layers")
-        for field, kind in get_type_hints(type(self)).items():
-            choices = get_args(kind)
-            if choices and isinstance(choices[0], str) and getattr(self, field) not in choices:
+        for field, choices in CHOICES.items():
+            if getattr(self, field) not in choices:
                 raise ModelError(f"{field} is {getattr(self, field)!r}", hint=f"one of {', '.join(choices)}")
         if self.num_heads % self.num_kv_heads:
             raise ModelError(
@@ -185,6 +184,13 @@ class TransformerConfig:
                 raise ModelError(f"unknown switch {name!r}", hint=did_you_mean(name, known))
         return cls(**values)
 
+
+# The words that a switch may be.
+CHOICES: dict[str, tuple[str, ...]] = {
+    field: choices
+    for field, kind in get_type_hints(TransformerConfig).items()
+    if (choices := get_args(kind)) and isinstance(choices[0], str)
+}
 
 # The shapes that transformers, llama.cpp and the others load as they are.
 DEFAULTS: dict[str, dict[str, Any]] = {

@@ -174,13 +174,6 @@ def roformer(config: TransformerConfig, heads: Sequence[str], pooler: bool = Fal
     return names
 
 
-def _roformer_demands(config: TransformerConfig) -> list[str]:
-    found = _bert_demands(config)
-    if config.num_types == 0:
-        found.append("num_types is 0 (roformer has some)")
-    return found
-
-
 def _roformer_read(values: Mapping[str, Any]) -> dict[str, Any]:
     if values.get("embedding_size") not in (None, values["hidden_size"]):
         raise ValueError("embedding_size is not hidden_size, and liju has no such switch here")
@@ -202,7 +195,7 @@ ROFORMER = Kind(
     names=roformer,
     write=lambda config: {**_bert_write(config), "embedding_size": config.d_model},
     read=_roformer_read,
-    demands=_roformer_demands,
+    demands=_bert_demands,
     copies={
         "cls.predictions.decoder.weight": "roformer.embeddings.word_embeddings.weight",
         "cls.predictions.decoder.bias": "cls.predictions.bias",
