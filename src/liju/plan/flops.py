@@ -33,7 +33,8 @@ def training_flops(
 
     convention: "used" counts the matrices that a token goes through; the published figures count all
     parameters, tables that are only looked up among them: "6N" without the attention's own products (GPT-3,
-    Llama 3), "6N+attention" with them (PaLM, MPT). An encoder-decoder is always counted as used. causal: count half of the attention in a decoder, what its order lets it see.
+    Llama 3), "6N+attention" with them (PaLM, MPT). An encoder-decoder is always counted as used.
+    causal: count half of the attention in a decoder, what its order lets it see.
     recompute: "full" runs the blocks forward once more, $8N + 16 L H d_k s$; "selective" the attention's
     core alone (Korthikanti et al. 2022).
 

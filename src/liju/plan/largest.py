@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from liju.errors import ModelError
 from liju.model.config import TransformerConfig
-from liju.plan.layout import ROOM
+from liju.plan.layout import ROOM, widths
 from liju.plan.machines import Machine
 from liju.plan.memory import Precision
 from liju.plan.sharding import Layout, device_memory
@@ -13,15 +13,17 @@ __all__ = ["largest_model", "scaled"]
 
 
 def scaled(config: TransformerConfig, d_model: int) -> TransformerConfig:
-    """The same shape at another width: depth, heads and feed-forward grow alike.
+    """The same shape at another width: depth, heads and feed-forward grow alike, to what divides well.
 
     >>> scaled(TransformerConfig(d_model=768, num_layers=12, num_heads=12), 128).num_layers
     2
     """
     ratio = d_model / config.d_model
-    heads = max(1, round(config.num_heads * ratio))
     keys = max(1, round(config.num_kv_heads * ratio))
-    heads = -(-heads // keys) * keys
+    heads = max(1, round(config.num_heads * ratio))
+    step = keys * 8 if heads >= 16 * keys else keys  # groups of devices share heads
+    heads = max(1, round(heads / step)) * step
+    d_ff = round(config.d_ff * ratio)
     decoder = max(1, round(config.num_decoder_layers * ratio)) if config.num_decoder_layers else 0
     return config.replace(
         d_model=d_model,
@@ -29,7 +31,7 @@ def scaled(config: TransformerConfig, d_model: int) -> TransformerConfig:
         num_decoder_layers=decoder,
         num_heads=heads,
         num_kv_heads=keys,
-        d_ff=max(1, round(config.d_ff * ratio)),
+        d_ff=max(8, round(d_ff / 8) * 8) if config.d_ff >= 64 else max(1, d_ff),
         d_embedding=d_model if config.d_embedding == config.d_model else config.d_embedding,
     )
 
@@ -44,8 +46,8 @@ def largest_model(
     predicted: float = 1.0,
     precision: Precision = "bfloat16",
 ) -> TransformerConfig | None:
-    """The largest model of this shape that the devices can train: fully sharded, everything computed again.
-    None where not even the narrowest fits.
+    """The largest model of this shape that the devices can train: fully sharded, everything computed again,
+    in groups where that helps. None where not even the narrowest fits.
 
     >>> from liju.plan.machines import machine
     >>> llama = TransformerConfig.default("decoder", vocab_size=32000, d_model=4096, num_layers=32,
@@ -61,11 +63,19 @@ def largest_model(
             candidate = scaled(config, size * step)
         except ModelError:
             return None
-        layout = Layout(devices, 1, "weights" if devices > 1 else "none", "full")
-        need = device_memory(
-            candidate, layout, length, target_length, predicted=predicted, precision=precision
-        )
-        return candidate if need.total <= ROOM * machine.memory else None
+        for t in widths(candidate, machine, devices):
+            shard = "weights" if devices > t else "none"
+            need = device_memory(
+                candidate,
+                Layout(devices // t, t, shard, "full"),
+                length,
+                target_length,
+                predicted=predicted,
+                precision=precision,
+            )
+            if need.total <= ROOM * machine.memory:
+                return candidate
+        return None
 
     found, low, high = None, 0, 1
     while (candidate := fits(high)) is not None:

@@ -14,7 +14,7 @@ from liju.plan.memory import Precision
 from liju.plan.parameters import count_parameters
 from liju.plan.sharding import Layout, Shard, device_memory
 
-__all__ = ["ROOM", "choose_layout", "gather_seconds", "step_seconds"]
+__all__ = ["ROOM", "choose_layout", "gather_seconds", "step_seconds", "widths"]
 
 ROOM = 0.9  # share of a device's memory that may be filled: the rest is fragments, messages, the driver
 CLOSE = 1.03  # times the least: as good
@@ -111,8 +111,8 @@ def _candidates(
     """Layouts, the simplest first."""
     shards: list[Shard] = [shard] if shard else (["none"] if devices == 1 else ["none", "weights"])
     again: list[Checkpointing] = [checkpointing] if checkpointing else ["none", "full"]
-    widths = [tensor] if tensor else [t for t in _widths(config, machine) if devices % t == 0]
-    return [Layout(devices // t, t, share, how) for t in widths for how in again for share in shards]
+    groups = [tensor] if tensor else widths(config, machine, devices)
+    return [Layout(devices // t, t, share, how) for t in groups for how in again for share in shards]
 
 
 def _reason(layout: Layout, took: float, fitting: list[tuple[float, Layout]], free: bool) -> str:
@@ -139,16 +139,17 @@ def _divides(config: TransformerConfig, tensor: int) -> bool:
     return config.num_heads % tensor == 0 and config.d_ff % tensor == 0
 
 
-def _widths(config: TransformerConfig, machine: Machine) -> list[int]:
+def widths(config: TransformerConfig, machine: Machine, devices: int) -> list[int]:
+    """Sizes of groups that divide the devices and the network's heads and widths, within a node."""
     most = min(machine.node, LARGEST_TENSOR)
-    return [t for t in (1, 2, 4, 8) if t <= most and _divides(config, t)]
+    return [t for t in (1, 2, 4, 8) if t <= most and devices % t == 0 and _divides(config, t)]
 
 
 def _enough(config: TransformerConfig, machine: Machine, devices: int, need: Callable[[Layout], int]) -> int:
     """A number of devices that would hold it, doubling; 0 where none would."""
     while devices < 1 << 20:
         devices *= 2
-        t = max(t for t in _widths(config, machine) if devices % t == 0)
+        t = max(widths(config, machine, devices))
         layout = Layout(devices // t, t, "weights" if devices > t else "none", "full")
         if need(layout) <= ROOM * machine.memory:
             return devices

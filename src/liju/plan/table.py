@@ -12,7 +12,7 @@ from liju.plan.summary import Plan
 __all__ = ["table"]
 
 Row = tuple[str, str, str]
-LABEL, VALUE = 14, 20  # widths of the first two columns
+LABEL, VALUE = 14, 21  # widths of the first two columns
 NARROW = 1024  # a network of less width cannot fill an accelerator
 
 
@@ -90,7 +90,8 @@ def _room(plan: Plan, machine: Machine) -> list[Row]:
 def _bill(plan: Plan, config: TransformerConfig, machine: Machine, measured: str) -> list[Row]:
     if plan.seconds is None:
         return []
-    why = f"{plan.tokens / plan.seconds:,.0f} tokens a second"
+    rate = plan.tokens / plan.seconds
+    why = f"{rate:,.0f} tokens a second" if rate >= 10 else f"{rate:.2g} tokens a second"
     peak = _rate(machine.peak_of(plan.precision))
     if measured:
         why += f": {measured}"
@@ -132,6 +133,8 @@ def _duration(seconds: float) -> str:
     >>> _duration(90), _duration(5e6)
     ('1:30 minutes', '57.9 days')
     """
+    if seconds >= 2 * 365 * 86400:
+        return f"{seconds / 365 / 86400:,.0f} years"
     if seconds >= 2 * 86400:
         return f"{seconds / 86400:,.1f} days"
     if seconds >= 3600:

@@ -20,6 +20,7 @@ from liju.train.step import clip
 __all__ = ["Rehearsal", "machine_here", "rehearse"]
 
 BYTES, SECONDS = 2e9, 3.0  # a step that is tried takes about this much room and time at most
+SHORT, NARROW = 256, 128  # samples and widths are not cut below these
 SHARE = 0.3  # of the peak, to guess the time of a step before it is tried
 
 
@@ -54,15 +55,16 @@ def machine_here(device: str = "auto") -> Machine:
 def rehearse(subject: Subject, here: Machine, *, precision: str = "auto", seconds: float = 2.0) -> Rehearsal:
     """Time whole training steps for about `seconds`: forward, backward, clipping, optimizer.
 
-    Where a step would take too long or too much room, a narrower network of the same shape is tried, on fewer
-    samples, and the share of the peak that it reaches is taken for the whole one's.
+    Where a step would take too long or too much room, fewer and shorter samples are tried, then a narrower
+    network of the same shape; the share of the peak that it reaches is taken for the whole one's.
     """
-    sample = subject.length + subject.target_length
+    asked, sample = subject, subject.length + subject.target_length
     settings = subject.settings or TrainSettings(batch_tokens=sample, micro_batch_tokens=max(4096, sample))
     if precision != "auto":
         settings = replace(settings, precision=precision)
-    config, count = _affordable(subject, settings, here)
-    batches = made_up(subject, config, count, settings.micro_batch_tokens)
+    subject, count = _affordable(subject, settings, here)
+    config = subject.config
+    batches = made_up(subject, count, settings.micro_batch_tokens)
     with torch.random.fork_rng():
         model = Transformer(config).train()
         for name, outputs in subject.heads.items():
@@ -80,37 +82,42 @@ def rehearse(subject: Subject, here: Machine, *, precision: str = "auto", second
         tokens = sum(batch.tokens for batch in batches)
         speed = probe(step, tokens, seconds=seconds, synchronize=wait).tokens_per_second
 
-    def flops(of: TransformerConfig) -> float:
-        return flops_per_token(of, subject.length, subject.target_length, predicted=subject.predicted)
-
-    mfu = speed * flops(config) / here.peak_of(chosen.precision)
-    return Rehearsal(speed * flops(config) / flops(subject.config), mfu, chosen.precision, config)
+    mfu = speed * _flops(subject) / here.peak_of(chosen.precision)
+    return Rehearsal(speed * _flops(subject) / _flops(asked), mfu, chosen.precision, config)
 
 
-def _affordable(subject: Subject, settings: TrainSettings, here: Machine) -> tuple[TransformerConfig, int]:
-    """The network to try, and on how many samples."""
-    sample = subject.length + subject.target_length
-    room, peak_flops = min(BYTES, here.memory / 4), here.peak_of("float32")
+def _flops(subject: Subject) -> float:
+    """Of a token."""
+    length, target = subject.length, subject.target_length
+    return flops_per_token(subject.config, length, target, predicted=subject.predicted)
 
-    def dear(config: TransformerConfig, count: int) -> bool:
+
+def _affordable(subject: Subject, settings: TrainSettings, here: Machine) -> tuple[Subject, int]:
+    """The network and the samples to try, and how many."""
+    room, rate = min(BYTES, here.memory / 4), here.peak_of("float32") * SHARE
+    whole = subject.config
+
+    def dear(one: Subject, count: int) -> bool:
+        sample = one.length + one.target_length
         places = min(count * sample, max(settings.micro_batch_tokens, sample))
         need = training_memory(
-            config, places, subject.length, subject.target_length, predicted=subject.predicted
+            one.config, places, one.length, one.target_length, predicted=one.predicted
         ).total
-        each = flops_per_token(config, subject.length, subject.target_length, predicted=subject.predicted)
-        return need > room or each * count * sample / (peak_flops * SHARE) > SECONDS
+        return need > room or _flops(one) * count * sample / rate > SECONDS
 
-    config, count = subject.config, max(1, settings.batch_tokens // sample)
-    while count > 1 and dear(config, count):
+    count = max(1, settings.batch_tokens // (subject.length + subject.target_length))
+    while count > 1 and dear(subject, count):
         count = -(-count // 2)
-    while config.d_model > 128 and dear(config, count):
-        config = scaled(subject.config, config.d_model // 2 // 64 * 64)
-    return config, count
+    while subject.length > SHORT and dear(subject, count):
+        subject = replace(subject, length=subject.length // 2, target_length=-(-subject.target_length // 2))
+    while subject.config.d_model > NARROW and dear(subject, count):
+        subject = replace(subject, config=scaled(whole, subject.config.d_model // 2 // 64 * 64))
+    return subject, count
 
 
-def made_up(subject: Subject, config: TransformerConfig, count: int, limit: int) -> list[Batch]:
+def made_up(subject: Subject, count: int, limit: int) -> list[Batch]:
     """Micro-batches of `count` samples of random tokens, as long as the subject's."""
-    draw = np.random.default_rng(0)
+    config, draw = subject.config, np.random.default_rng(0)
 
     def side(length: int) -> np.ndarray | None:
         return draw.integers(5, config.vocab_size, length) if length else None
