@@ -27,7 +27,7 @@ from liju.evaluate import (
 )
 from liju.finetune import Answer, Example, Task
 
-__all__ = ["Measured", "calibrated", "measures_of", "metric_named", "mistakes_of", "sliced"]
+__all__ = ["Measured", "measures_of", "metric_named", "mistakes_of", "shown", "sliced"]
 
 # Fields that hold the right answer.
 EXPECTED = ("label", "target", "tags", "answer")
@@ -119,7 +119,7 @@ def mistakes_of(
         sure = [answer.get("score") for answer in answers]
         scores = [-float(s or 0) if r is False else np.nan for s, r in zip(sure, right, strict=True)]
         chosen, says = worst(scores, most), "Wrong answers, the surest first."
-        return says, [_told(answers[at], examples[at], False) for at in chosen]
+        return says, [shown(answers[at], examples[at], False) for at in chosen]
     name = "chrf" if "chrf" in measures else next(iter(measures), "")
     if not name or None not in right:
         return "", []
@@ -132,11 +132,12 @@ def mistakes_of(
     rows = []
     for at in chosen:
         value = f"{measure.each[at] * metric.scale:.{metric.digits}f}"
-        rows.append({**_told(answers[at], examples[at], None), "note": f"{metric.title} {value}"})
+        rows.append({**shown(answers[at], examples[at], None), "note": f"{metric.title} {value}"})
     return says, rows
 
 
-def _told(answer: Answer, example: Example, right: bool | None) -> dict[str, Any]:
+def shown(answer: Answer, example: Example, right: bool | None) -> dict[str, Any]:
+    """An example and its answer as values of the report's `Example`."""
     values = example.values
     return {
         "text": values.get("text", values.get("source", values.get("question", ""))),
@@ -147,14 +148,3 @@ def _told(answer: Answer, example: Example, right: bool | None) -> dict[str, Any
         "right": right,
         "place": example.place,
     }
-
-
-def calibrated(
-    task: Task, answers: Sequence[Answer], examples: Sequence[Example]
-) -> tuple[list[float], list[bool]] | None:
-    """How sure each answer was and whether it was right; None where answers do not say."""
-    right = [task.right(answer, example) for answer, example in zip(answers, examples, strict=True)]
-    sure = [answer.get("score") for answer in answers]
-    if any(one is None for one in right) or not all(isinstance(one, float) and 0 <= one <= 1 for one in sure):
-        return None
-    return [float(one) for one in sure if one is not None], [bool(one) for one in right]
