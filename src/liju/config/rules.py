@@ -67,8 +67,9 @@ def combinations(project: Project) -> Iterator[tuple[Problem, tuple[str, ...]]]:
             ("finetune.train", f"the task {finetune.task!r} needs examples", 'e.g. train = ["examples.tsv"]'),
             ("finetune.task",),
         )
-    if not re.fullmatch(r"all|head|top-[1-9]\d*", finetune.trainable):
-        yield ("finetune.trainable", f"unknown value {finetune.trainable!r}", "all, head or top-2"), ()
+    if not re.fullmatch(r"all|head|bias|top-[1-9]\d*|lora-[1-9]\d*", finetune.trainable):
+        known = "all, head, top-2, bias or lora-8"
+        yield ("finetune.trainable", f"unknown value {finetune.trainable!r}", known), ()
     for baseline in ("retrieval", "statistical"):
         if baseline in project.evaluate.baselines and finetune.task not in ("", "translation"):
             yield (

@@ -178,7 +178,7 @@ class Finetune(Section):
     limit: int = Field(default=0, ge=0)
     """use only this many training examples; 0 is all"""
     trainable: str = "all"
-    """what is trained: all, head, or top-2 (the head and the last two blocks)"""
+    """what is trained: all, head, top-2 (it and the last two blocks), bias, or lora-8 (adapters of rank 8)"""
     epochs: float = Field(default=3, gt=0)
     """times each example is seen"""
     batch_tokens: int = Field(default=2048, ge=1)

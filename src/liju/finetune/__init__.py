@@ -16,15 +16,26 @@ __all__ += [
     "find_bundle",
     "finetune",
 ]
+__all__ += [
+    "LoRALinear",
+    "add_lora",
+    "load_adapter",
+    "lora_layers",
+    "merge_lora",
+    "remove_lora",
+    "save_adapter",
+]
 __all__ += ["freeze", "load", "pretrained_task", "read_examples", "steps_of"]
 
 if TYPE_CHECKING:
+    from liju.finetune.adapters import load_adapter, save_adapter
     from liju.finetune.bundles import find_bundle, steps_of
     from liju.finetune.classification import Classification, Labelled
     from liju.finetune.examples import Example, ExampleSet, read_examples
     from liju.finetune.finetuning import finetune
     from liju.finetune.generation import GenerationTask
     from liju.finetune.loaded import TASKS, Loaded, load, pretrained_task
+    from liju.finetune.lora import LoRALinear, add_lora, lora_layers, merge_lora, remove_lora
     from liju.finetune.pretrained import FillMask, FillSpan
     from liju.finetune.tagging import Tagged, Tagging
     from liju.finetune.task import Answer, Task
@@ -33,6 +44,8 @@ if TYPE_CHECKING:
 
 # Where each public name lives. It is imported at first use, so that finding a bundle needs no torch.
 _HOME = {
+    **dict.fromkeys(("load_adapter", "save_adapter"), "adapters"),
+    **dict.fromkeys(("LoRALinear", "add_lora", "lora_layers", "merge_lora", "remove_lora"), "lora"),
     **dict.fromkeys(("find_bundle", "steps_of"), "bundles"),
     **dict.fromkeys(("Classification", "Labelled"), "classification"),
     **dict.fromkeys(("Example", "ExampleSet", "read_examples"), "examples"),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from liju.config import Finetune
-from liju.errors import ModelError
+from liju.errors import BundleError, ModelError
+from liju.finetune.adapters import save_adapter
 from liju.finetune.examples import Example
+from liju.finetune.lora import add_lora, merge_lora, remove_lora
 from liju.finetune.task import Task
 from liju.finetune.trainable import freeze, set_dropout
 from liju.model import Transformer
@@ -35,14 +38,19 @@ def finetune(
 ) -> TrainResult:
     """Put the task's output layer on `model` and train it on `examples`, in place.
 
-    The layer's first weights, the order of the examples and dropout depend on `seed` alone.
+    With trainable = "lora-8" adapters of rank 8 are trained, saved beside the checkpoints in PEFT's form
+    (where the shape has a class), and merged (law 6). The layer's first weights, the order of the examples
+    and dropout depend on `seed` alone.
     """
     import torch
 
     torch.manual_seed(key_of("head", seed) % 2**63)
     task.prepare(model)
     set_dropout(model, settings.dropout)
-    if not freeze(model, settings.trainable):
+    adapted = re.fullmatch(r"lora-(\d+)", settings.trainable)
+    if adapted:
+        add_lora(model, int(adapted[1]), dropout=settings.dropout)
+    elif not freeze(model, settings.trainable):
         raise ModelError(
             f"finetune.trainable = {settings.trainable!r} leaves nothing to train: the output layer of this "
             "model is its token embedding",
@@ -63,7 +71,20 @@ def finetune(
         compile="off",
     )
     try:
-        return train(model, objective, told, folder, resume=resume, live=live)
+        result = train(model, objective, told, folder, resume=resume, live=live)
+        if adapted and not result.stopped:
+            _keep_adapter(model, Path(folder))
+            merge_lora(model)
+        return result
     finally:
+        remove_lora(model)
         model.requires_grad_(True)
         set_dropout(model, 0.0)
+
+
+def _keep_adapter(model: Transformer, folder: Path) -> None:
+    """The adapter beside the checkpoints, as PEFT loads it, or a file that says why there is none."""
+    try:
+        save_adapter(folder / "adapter", model)
+    except BundleError as error:
+        (folder / "no-adapter.txt").write_text(f"{error.message}\n", encoding="utf-8")

@@ -123,7 +123,7 @@ class Tagging:
     def __init__(self, labels: Sequence[str], max_length: int, characters: bool = False):
         self.labels, self.max_length, self.characters = list(labels), max_length, characters
         self.number = {label: i for i, label in enumerate(self.labels)}
-        self.scheme = _scheme(self.labels)
+        self.scheme: Scheme | None = _scheme(self.labels)
         self.metric = "entity_f1" if self.scheme else "accuracy"
 
     @classmethod

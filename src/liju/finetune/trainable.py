@@ -1,4 +1,4 @@
-"""What is trained: everything, only the head, or the head and the top blocks."""
+"""What is trained: everything, only the head, the head and the top blocks, or the biases."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def freeze(model: Transformer, trainable: str) -> int:
     """Let only some parameters ask for gradients; the training loop does the rest. Returns their count.
 
     `all`; `head` (the heads and the pooler); `top-2` (those and the last two blocks of each stack, with
-    the norm after them).
+    the norm after them); `bias` (those of the heads and pooler, and every bias: Ben Zaken et al. 2021).
 
     >>> from liju.model import TransformerConfig
     >>> model = Transformer(TransformerConfig(vocab_size=11, d_model=6, num_layers=3, num_heads=2))
@@ -27,6 +27,8 @@ def freeze(model: Transformer, trainable: str) -> int:
         wanted = re.compile("")
     elif trainable == "head":
         wanted = re.compile(r"heads\.|pooler\.")
+    elif trainable == "bias":
+        wanted = re.compile(r"heads\.|pooler\.|.*\.bias$")
     elif match := re.fullmatch(r"top-(\d+)", trainable):
         top = int(match[1])
         patterns = [r"heads\.", r"pooler\."]
@@ -38,7 +40,7 @@ def freeze(model: Transformer, trainable: str) -> int:
             patterns += [rf"{side}\.blocks\.{i}\." for i in range(max(0, layers - top), layers)]
         wanted = re.compile("|".join(patterns))
     else:
-        raise ModelError(f"finetune.trainable is {trainable!r}", hint="all, head or top-2")
+        raise ModelError(f"finetune.trainable is {trainable!r}", hint="all, head, top-2, bias or lora-8")
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(bool(wanted.match(name)))
     # A tied projection is the token embedding: frozen with it, unless everything is trained.
