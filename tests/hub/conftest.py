@@ -36,6 +36,19 @@ GPT = {
     "head_bias": False,
     "pooler": False,
 }
+PALM = {
+    **GPT,
+    "num_kv_heads": 1,
+    "d_k": 6,
+    "norm_place": "parallel",
+    "norm_bias": False,
+    "final_norm": True,
+    "activation": "silu",
+    "gated": True,
+    "bias": False,
+    "position": "rope",
+    "logit_scale": 12**-0.5,
+}
 AFTER_GPT = {"norm_place": "pre", "final_norm": True}
 BART = {**BERT, "family": "encdec", "norm_eps": 1e-5, "head": "lm", "head_bias": True, "pooler": False}
 
@@ -125,6 +138,7 @@ def shapes() -> dict[str, tuple[TransformerConfig, dict[str, int]]]:
         "ModernBertModel": (TransformerConfig(**MODERN, head="none", window=2, global_every=3), {}),
         "LlamaForCausalLM, stretched": (decoder(rope_scaling=(8.0, 1.0, 4.0, 16.0), rope_theta=5e2), {}),
         "MistralForCausalLM": (decoder(window=4, num_kv_heads=1, tied=False), {}),
+        "CohereForCausalLM": (TransformerConfig(**PALM), {}),
         "GPT2LMHeadModel": (TransformerConfig(**GPT, **AFTER_GPT), {}),
         "OpenAIGPTLMHeadModel": (TransformerConfig(**{**GPT, "d_ff": 48}), {}),
         "OPTForCausalLM": (

@@ -36,7 +36,7 @@ AUTO = {
 FLOORS = {
     **dict.fromkeys(("Bert", "BERT", "GPT", "OpenAI", "OPT", "Bart"), 1e-13),
     **dict.fromkeys(("RoFormer", "Marian"), 1e-6),
-    **dict.fromkeys(("Llama", "Mistral", "Qwen"), 3e-6),
+    **dict.fromkeys(("Llama", "Mistral", "Qwen", "Cohere"), 3e-6),
     **dict.fromkeys(("ModernB", "T5"), 1e-5),
     "LlamaForCausalLM, stretched": 2e-5,
 }

@@ -114,6 +114,11 @@ def test_every_tensor_is_used_exactly_once(config):
         ("decoder", {"rope_scaling": (8.0, 1.0, 4.0, 16.0), "qk_norm": True}, "Qwen3ForCausalLM"),
         ("decoder", {"norm": "layer"}, None),
         ("decoder", {"softcap": 30.0}, None),
+        (
+            "decoder",
+            {"norm": "layer", "norm_place": "parallel", "num_kv_heads": 1, "logit_scale": 0.2},
+            "CohereForCausalLM",
+        ),
         ("decoder", {"attention_scale": 1.0}, None),
         ("encdec", {}, "T5ForConditionalGeneration"),
         ("encdec", {"tied": False}, "T5ForConditionalGeneration"),

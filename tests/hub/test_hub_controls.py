@@ -135,6 +135,10 @@ FOLDERS = {
         edit_config(rope_parameters={"rope_type": "default", "rope_theta": 5e2}),
     ),
     "Mistral: window": ("MistralForCausalLM", edit_config(sliding_window=4)),
+    "PaLM: halves": (
+        "CohereForCausalLM",
+        interleave(f"{LLAMA_LAYER}.self_attn.k_proj.weight", 6),
+    ),
     "Qwen3: query norm": (
         "Qwen3ForCausalLM",
         swap(f"{LLAMA_LAYER}.self_attn.q_norm.weight", f"{LLAMA_LAYER}.self_attn.k_norm.weight"),
@@ -213,6 +217,7 @@ SWITCHES = {
     "no bias of the words": ("MarianMTModel", {"head_bias": False}),
     "no bias of queries": ("Qwen2ForCausalLM", {"qkv_bias": False}),
     "no norm of queries": ("Qwen3ForCausalLM", {"qk_norm": False}),
+    "logits of PaLM not scaled": ("CohereForCausalLM", {"logit_scale": None}),
     "no norm of the embeddings": ("BartForConditionalGeneration", {"embedding_norm": False}),
     "no rotation": ("LlamaForCausalLM", {"position": "none"}),
     "one speed of rotation": ("ModernBertForMaskedLM", {"rope_theta_local": None}),

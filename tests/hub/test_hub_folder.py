@@ -237,7 +237,7 @@ def test_what_is_strange_is_named_in_one_line(case, foreign):
 @pytest.mark.parametrize(
     ("settings", "hint"),
     [
-        ({"model_type": "lama"}, "did you mean 'llama'? it reads bart, bert, gpt2, llama,"),
+        ({"model_type": "lama"}, "did you mean 'llama'? it reads bart, bert, cohere, gpt2, llama,"),
         ({"model_type": "mamba"}, "it reads bart, bert"),
         (
             {"architectures": ["LlamaForCausalML"]},

@@ -35,6 +35,7 @@ SHAPES = [
     "MistralForCausalLM",
     "Qwen2ForCausalLM",
     "Qwen3ForCausalLM",
+    "CohereForCausalLM",
     "GPT2LMHeadModel",
     "OpenAIGPTLMHeadModel",
     "OPTForCausalLM",

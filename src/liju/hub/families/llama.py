@@ -9,7 +9,17 @@ from liju.hub.kinds import ACTIVATIONS, ANY, SIZES, Kind, activation, width_dema
 from liju.hub.names import Name, weights
 from liju.model import TransformerConfig
 
-__all__ = ["LLAMA", "MISTRAL", "QWEN2", "QWEN3"]
+__all__ = [
+    "COPIES",
+    "LLAMA",
+    "LLAMA_KEYS",
+    "MISTRAL",
+    "QWEN2",
+    "QWEN3",
+    "llama",
+    "rope_read",
+    "rope_write",
+]
 
 
 def llama(config: TransformerConfig, heads: Sequence[str], pooler: bool = False) -> list[Name]:
@@ -48,7 +58,8 @@ def _scaling(config: TransformerConfig) -> dict[str, Any]:
     return {"rope_type": "llama3", **values, SCALING[3]: int(values[SCALING[3]])}
 
 
-def _llama_write(config: TransformerConfig) -> dict[str, Any]:
+def rope_write(config: TransformerConfig) -> dict[str, Any]:
+    """The activation and the rotation, for config.json."""
     return {
         "hidden_act": ACTIVATIONS[config.activation],
         "rope_theta": config.rope_theta,  # read by transformers 4 and most other engines
@@ -57,7 +68,8 @@ def _llama_write(config: TransformerConfig) -> dict[str, Any]:
     }
 
 
-def _llama_read(values: Mapping[str, Any]) -> dict[str, Any]:
+def rope_read(values: Mapping[str, Any], theta: float = 10000.0) -> dict[str, Any]:
+    """The same from config.json; `theta` where it does not say. Raises ValueError for a rotation that no switch expresses."""
     rope = values.get("rope_parameters") or values.get("rope_scaling") or {}
     kind = rope.get("rope_type", rope.get("type", "default"))
     scaling = None
@@ -69,7 +81,7 @@ def _llama_read(values: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"rope_parameters.rope_type is {kind!r}, and liju has default and llama3")
     return {
         "activation": activation(values.get("hidden_act", "silu")),
-        "rope_theta": values.get("rope_theta") or rope.get("rope_theta") or 10000.0,
+        "rope_theta": rope.get("rope_theta") or values.get("rope_theta") or theta,
         "rope_scaling": scaling,
         "dropout": values.get("attention_dropout") or 0.0,
     }
@@ -119,8 +131,8 @@ LLAMA = Kind(
     constants={"pretraining_tp": 1},
     variants={"LlamaForCausalLM": (("words",), False)},
     names=llama,
-    write=lambda config: {**_llama_write(config), "mlp_bias": config.bias},
-    read=lambda values: {**_same_bias(values), **_llama_read(values), "qkv_bias": None},
+    write=lambda config: {**rope_write(config), "mlp_bias": config.bias},
+    read=lambda values: {**_same_bias(values), **rope_read(values), "qkv_bias": None},
     demands=lambda config: _llama_shape(config) + _only_qkv(config),
     copies=COPIES,
     ignored=FREQUENCIES,
@@ -144,7 +156,7 @@ def _mistral_read(values: Mapping[str, Any]) -> dict[str, Any]:
     window = values.get("sliding_window", 4096)
     if window is not None and window < 2:
         raise ValueError(f"sliding_window is {window}, and liju's windows see one place back at least")
-    return {**_llama_read(values), "window": 0 if window is None else window - 1}
+    return {**rope_read(values), "window": 0 if window is None else window - 1}
 
 
 # Without a window it is llama, which is preferred for writing.
@@ -157,7 +169,7 @@ MISTRAL = Kind(
     variants={"MistralForCausalLM": (("words",), False)},
     names=llama,
     write=lambda config: {
-        **_llama_write(config),
+        **rope_write(config),
         "sliding_window": config.window + 1 if config.window else None,
     },
     read=_mistral_read,
@@ -175,8 +187,8 @@ QWEN2 = Kind(
     constants={"use_sliding_window": False},
     variants={"Qwen2ForCausalLM": (("words",), False)},
     names=llama,
-    write=_llama_write,
-    read=_llama_read,
+    write=rope_write,
+    read=rope_read,
     demands=_llama_shape,
     copies=COPIES,
     ignored=FREQUENCIES,
@@ -195,8 +207,8 @@ QWEN3 = Kind(
     constants={"use_sliding_window": False, "attention_bias": False},
     variants={"Qwen3ForCausalLM": (("words",), False)},
     names=llama,
-    write=_llama_write,
-    read=_llama_read,
+    write=rope_write,
+    read=rope_read,
     demands=_llama_shape,
     copies=COPIES,
     ignored=FREQUENCIES,
