@@ -122,7 +122,8 @@ class Transformer(nn.Module):
         The projections that write into a pre-norm residual stream are smaller by sqrt(2 layers), so that its
         variance does not grow with depth (GPT-2). Attention without 1/sqrt(d_k) needs T5's own deviations. An
         embedding that is multiplied by sqrt(d_model) starts at its inverse; one whose logits are divided by
-        it starts at 1 (T5, PaLM).
+        it starts at 1 (T5, PaLM). Projections of narrow embeddings keep their size (Glorot, as fairseq has
+        it): with init_std the positions would drown the tokens.
         """
         config = self.config
         t5 = config.attention_scale == 1.0
@@ -142,6 +143,9 @@ class Transformer(nn.Module):
         for stack in (self.encoder, self.decoder):
             if stack is None:
                 continue
+            for projection in (stack.project_in, stack.project_out):
+                if projection is not None:
+                    nn.init.xavier_normal_(projection.weight)
             grows = not t5 and config.norm_place != "post"
             depth = (2 * len(stack.blocks)) ** -0.5 if grows else 1.0
             for module in stack.blocks.modules():
