@@ -88,8 +88,8 @@ def main(steps: int = 20) -> None:
         sizes.append(memory / real["bytes"])
         print(
             f"{family}: time {before:.1f} and {after:.1f} s planned, {real['seconds']:.1f} s taken, "
-            f"ratio {times[-1]:.2f}; memory {memory / 1e6:.0f} MB planned, {real['bytes'] / 1e6:.0f} MB taken, "
-            f"ratio {sizes[-1]:.2f}",
+            f"ratio {times[-1]:.2f}; memory {memory / 1e6:.0f} MB planned, "
+            f"{real['bytes'] / 1e6:.0f} MB taken, ratio {sizes[-1]:.2f}",
             flush=True,
         )
     print(f"median ratio: time {statistics.median(times):.2f}, memory {statistics.median(sizes):.2f}")

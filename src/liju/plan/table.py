@@ -108,7 +108,8 @@ def _bill(plan: Plan, config: TransformerConfig, machine: Machine, measured: str
         source = f" ({machine.priced})" if plan.price == machine.price and machine.priced else ""
         hours = plan.seconds / 3600 * plan.devices
         cost = f"${plan.cost_usd:,.0f}" if plan.cost_usd >= 100 else f"${plan.cost_usd:,.2f}"
-        rows.append(("cost", cost, f"{hours:,.1f} device hours × ${plan.price:.2f}{source}"))
+        worked = f"{hours:,.0f}" if hours >= 100 else f"{hours:,.1f}"
+        rows.append(("cost", cost, f"{worked} device hours × ${plan.price:.2f}{source}"))
     return rows
 
 
