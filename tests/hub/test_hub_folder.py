@@ -267,6 +267,13 @@ def test_a_shard_that_is_missing_torn_or_double_is_named(shapes, build, tmp_path
         load_bundle(tmp_path / "b")
 
 
+def test_the_config_is_looked_at_before_the_weights(foreign):
+    folder = foreign("LlamaForCausalLM", model_type="mamba")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(BundleError, match="model_type 'mamba'"):
+        import_folder(folder)
+
+
 def test_a_pickle_says_how_to_convert_it(tmp_path, foreign):
     folder = foreign("LlamaForCausalLM")
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")

@@ -30,7 +30,9 @@ def import_folder(folder: str | Path) -> Bundle:
     """
     folder = Path(folder)
     settings = read_json(folder / "config.json")
-    config, where, tensors = _recognised(settings, read_weights(folder), str(folder / "config.json"))
+    file = str(folder / "config.json")
+    from_json(settings, file)  # before gigabytes are read
+    config, where, tensors = _recognised(settings, read_weights(folder), file)
     heads = dict.fromkeys(where.heads, 2)
     if "words" in heads:
         heads["words"] = config.vocab_size

@@ -69,7 +69,9 @@ def rope_write(config: TransformerConfig) -> dict[str, Any]:
 
 
 def rope_read(values: Mapping[str, Any], theta: float = 10000.0) -> dict[str, Any]:
-    """The same from config.json; `theta` where it does not say. Raises ValueError for a rotation that no switch expresses."""
+    """The same from config.json; `theta` where it does not say.
+
+    Raises ValueError for a rotation that no switch expresses."""
     rope = values.get("rope_parameters") or values.get("rope_scaling") or {}
     kind = rope.get("rope_type", rope.get("type", "default"))
     scaling = None
