@@ -75,6 +75,9 @@ def test_small_models_are_copied_and_large_ones_shared():
     for config, layout in ((SMALL, small), (SEVEN, seven), (HUGE, huge)):
         length = config.max_length
         assert device_memory(config, layout, length).total <= ROOM * A100.memory
+    # With little to compute a step, messages decide; with much, they hide.
+    few, many = (choose_layout(SEVEN, A100, 64, 2048, batch=64 * n * 2048) for n in (1, 8))
+    assert few.tensor > 1 and "groups take" in few.reason and many.tensor == 1
     # In groups of one the weights would come slower than they are used.
     alone = replace(huge, tensor=1, data=1024)
     assert gather_seconds(HUGE, A100, alone, 1024) > step_seconds(HUGE, A100, alone, 2048, 0, 1024)
