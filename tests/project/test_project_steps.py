@@ -264,15 +264,11 @@ def test_two_processes_do_not_work_in_one_folder(project):
     script += "print('held', flush=True); input()"
     folder = project.parent / "runs" / "shared"
     folder.mkdir(parents=True)
-    other = subprocess.Popen(
-        [sys.executable, "-c", script, str(folder / ".lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    try:
+    held = [sys.executable, "-c", script, str(folder / ".lock")]
+    with subprocess.Popen(held, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None and other.stdout.readline()
         with pytest.raises(DataError, match="another process is at work here"):
             liju.run(project, "name=shared")
         assert [path.name for path in folder.iterdir()] == [".lock"]
-    finally:
         other.kill()  # the lock goes with it
-        other.wait()
     liju.run(project, "name=shared")
