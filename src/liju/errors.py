@@ -10,6 +10,7 @@
     ├── CheckpointError     a run that cannot be continued
     ├── TrainingError       a loss that is not a number, no target to learn from
     ├── RequestError        what was asked of a loaded or served model cannot be answered
+    │   └── RemoteError     a model behind HTTP did not answer: status, request id, attempts
     └── MissingExtra        a command whose optional packages are not installed
 
 >>> raise DataError("reviews.csv:3: no label", hint="add the label, or set errors = 'skip'")
@@ -32,6 +33,7 @@ __all__ = [
     "LijuError",
     "MissingExtra",
     "ModelError",
+    "RemoteError",
     "RequestError",
     "TokenizerError",
     "TrainingError",
@@ -86,6 +88,28 @@ class TrainingError(LijuError):
 
 class RequestError(LijuError):
     """What was asked of a model cannot be answered."""
+
+
+class RemoteError(RequestError):
+    """A model behind HTTP did not answer.
+
+    `status` of HTTP (None: no answer came), `request_id` as the server gave it, `attempts` made. No message
+    holds a key.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        hint: str = "",
+        *,
+        status: int | None = None,
+        request_id: str = "",
+        attempts: int = 1,
+    ):
+        super().__init__(message, hint)
+        self.status = status
+        self.request_id = request_id
+        self.attempts = attempts
 
 
 class MissingExtra(LijuError):

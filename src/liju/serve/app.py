@@ -2,6 +2,7 @@
 
 POST /predict    {"text": "..."} or {"texts": ["...", "..."]}; "pair" or "pairs" and "options"
 GET  /v1/model   what is served
+POST /v1/...     OpenAI's API, of a model that writes (openai.py)
 GET  /health     ok, or stopping (503)
 GET  /metrics    for Prometheus
 GET  /           a page to try it
@@ -9,10 +10,7 @@ GET  /           a page to try it
 
 from __future__ import annotations
 
-import asyncio
-import json
 import logging
-import math
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -22,6 +20,7 @@ from liju.config import Serve
 from liju.errors import LijuError, MissingExtra, did_you_mean
 from liju.serve.asked import Loaded, Problem, accepted_options, read_asked, takes_pairs
 from liju.serve.batcher import Batcher, Overloaded, Stopping
+from liju.serve.body import read_body, to_json
 from liju.serve.counters import Counters
 
 if TYPE_CHECKING:
@@ -29,10 +28,13 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-__all__ = ["create_app", "to_json"]
+    from liju.serve.openai import OpenAI
+
+__all__ = ["create_app"]
 
 log = logging.getLogger("liju.serve")
 
+OPENAI_PATHS = {"/v1/models": "GET", "/v1/completions": "POST", "/v1/chat/completions": "POST"}
 PATHS = {"/": "GET", "/health": "GET", "/metrics": "GET", "/predict": "POST", "/v1/model": "GET"}
 
 
@@ -73,11 +75,19 @@ def create_app(
     description = {"task": loaded.task, **loaded.describe()}
     pairs, options = takes_pairs(loaded), accepted_options(loaded)
     batcher = Batcher(loaded.predict, max_batch, max_waiting)
-    counters = Counters(list(PATHS))
     started = time.monotonic()
     # A character is at most twelve bytes: a surrogate pair written as two \uXXXX.
     max_bytes = 12 * settings.max_characters + 64 * 1024
     state = {"stopping": False}
+    openai = _openai(
+        loaded,
+        batcher,
+        lambda request: read_body(request, max_bytes, body_seconds),
+        settings.max_characters,
+        max_texts,
+    )
+    paths = PATHS | (OPENAI_PATHS if openai else {})
+    counters = Counters(list(paths))
 
     def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
         return Response(to_json(body), status, headers, media_type="application/json")
@@ -106,7 +116,7 @@ def create_app(
 
     async def predict(request: Request) -> Response:
         try:
-            body = await _body(request, max_bytes, body_seconds)
+            body = await read_body(request, max_bytes, body_seconds)
             asked = read_asked(
                 body,
                 max_characters=settings.max_characters,
@@ -131,14 +141,14 @@ def create_app(
         path, method = request.url.path, request.method
         hint = ""
         if error.status_code == 404:
-            hint = did_you_mean(path, PATHS) or f"known: {', '.join(PATHS)}"
+            hint = did_you_mean(path, paths) or f"known: {', '.join(paths)}"
             message = f"nothing is at {path}"
         elif error.status_code == 405:
             message = f"{path} does not answer {method}"
-            hint = f"use {PATHS.get(path, 'GET')}"
+            hint = f"use {paths.get(path, 'GET')}"
         else:
             message = str(error.detail)
-        return answer(_error(message, hint), error.status_code, error.headers)
+        return answer(_shaped(path, message, hint), error.status_code, error.headers)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -153,6 +163,7 @@ def create_app(
             Route("/v1/model", model),
             Route("/metrics", metrics),
             Route("/predict", predict, methods=["POST"]),
+            *(openai.routes() if openai else ()),
         ],
         middleware=[Middleware(Guard, counters=counters)],  # type: ignore[arg-type]
         exception_handlers={HTTPException: not_answered},
@@ -192,7 +203,8 @@ class Guard:
             log.exception("%s %s failed", scope["method"], scope["path"])
             if status:
                 raise
-            body = to_json(_error("the server failed to answer this", "its log says why"))
+            told = _shaped(scope["path"], "the server failed to answer this", "its log says why", 500)
+            body = to_json(told)
             headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
             await noting({"type": "http.response.start", "status": 500, "headers": headers})
             await noting({"type": "http.response.body", "body": body})
@@ -200,47 +212,23 @@ class Guard:
             self.counters.add(scope["path"], status or 499, time.perf_counter() - start)
 
 
-async def _body(request: Request, max_bytes: int, seconds: float) -> bytes:
-    """The body, refused as soon as it is known to be too long, by its header or while it comes."""
-    hint = f"at most {max_bytes} bytes"
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > max_bytes:
-        raise Problem(413, f"a body of {declared} bytes is too long", hint)
-    parts, size = [], 0
-    try:
-        async with asyncio.timeout(seconds):
-            async for part in request.stream():
-                size += len(part)
-                if size > max_bytes:
-                    raise Problem(413, "the body is too long", hint)
-                parts.append(part)
-    except TimeoutError:
-        raise Problem(408, f"the body did not arrive within {seconds:g} seconds") from None
-    return b"".join(parts)
-
-
 def _error(message: str, hint: str = "", field: str = "") -> dict[str, dict[str, str]]:
     return {"error": {"message": message, "hint": hint, "field": field}}
 
 
-def to_json(value: Any) -> bytes:
-    """JSON as UTF-8. NumPy and torch numbers are numbers; one that is not finite is null: JSON has no NaN.
+def _shaped(path: str, message: str, hint: str, status: int = 400) -> dict[str, Any]:
+    """An error in the shape that the clients of a path know."""
+    if path not in OPENAI_PATHS:
+        return _error(message, hint)
+    from liju.serve.openai_told import error_body
 
-    >>> to_json({"text": "例句", "score": float("nan"), "scores": (1, 0.5)}).decode()
-    '{"text":"例句","score":null,"scores":[1,0.5]}'
-    """
-    text = json.dumps(_plain(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.encode("utf-8", "replace")
+    return error_body(LijuError(message, hint), status)
 
 
-def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in value]
-    tolist = getattr(value, "tolist", None)
-    return str(value) if tolist is None else _plain(tolist())
+def _openai(loaded: Loaded, *rest: Any) -> OpenAI | None:
+    """OpenAI's endpoints, for a bundle whose model writes."""
+    if not hasattr(loaded, "bundle"):
+        return None
+    from liju.serve.openai import OpenAI
+
+    return OpenAI.of(loaded, *rest)

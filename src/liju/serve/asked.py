@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from liju.errors import RequestError, did_you_mean
 
-__all__ = ["Asked", "Loaded", "Problem", "accepted_options", "read_asked", "takes_pairs"]
+__all__ = ["Asked", "Loaded", "Problem", "accepted_options", "read_asked", "read_json", "takes_pairs"]
 
 
 class Loaded(Protocol):
@@ -96,7 +96,7 @@ def read_asked(
     liju.serve.asked.Problem: unknown field 'txet'
     """
     known = dict(options or {})
-    asked = _json(body)
+    asked = read_json(body)
     if not isinstance(asked, dict):
         raise Problem(422, f"the body is {_kind(asked)}, not an object", 'send {"text": "..."}')
     fields = ["text", "texts", "pair", "pairs", "options"]
@@ -125,8 +125,12 @@ def read_asked(
     return Asked(texts, second, _options(asked.get("options", {}), known))
 
 
-def _json(body: bytes) -> Any:
-    hint = 'send JSON: curl -d \'{"text": "..."}\''
+def read_json(body: bytes, hint: str = 'send JSON: curl -d \'{"text": "..."}\'') -> Any:
+    """The JSON of a body. Raises Problem (400) that says where it is none.
+
+    >>> read_json(b'{"text": "a"}')
+    {'text': 'a'}
+    """
     if not body.strip():
         raise Problem(400, "the body is empty", hint)
     try:

@@ -2,6 +2,7 @@
 
 The model is called by one thread only, never twice at once. While it works, texts gather; the next call
 takes those with the same options, oldest first. Batches grow with the load; a lone request does not wait.
+What waits need not be texts: with `call`, anything that this function answers goes the same way.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from liju.errors import LijuError
 
 __all__ = ["Batcher", "Overloaded", "Stopping"]
 
-Predict = Callable[..., Sequence[Mapping[str, Any]]]
+Predict = Callable[..., Sequence[Any]]
 
 
 class Overloaded(LijuError):
@@ -34,14 +35,15 @@ class Stopping(LijuError):
 class Waiting:
     """One text in the queue. Texts are answered in one call when their `kind` is the same."""
 
-    text: str
+    text: Any
     pair: str | None
     options: Mapping[str, Any]
     answer: asyncio.Future[Any]
+    call: Predict
     kind: Hashable = field(init=False)
 
     def __post_init__(self) -> None:
-        self.kind = (self.pair is None, repr(sorted(self.options.items())))
+        self.kind = (self.call, self.pair is None, repr(sorted(self.options.items())))
 
 
 class Batcher:
@@ -78,11 +80,15 @@ class Batcher:
 
     async def ask(
         self,
-        texts: Sequence[str],
+        texts: Sequence[Any],
         pairs: Sequence[str] | None = None,
         options: Mapping[str, Any] | None = None,
+        call: Predict | None = None,
     ) -> list[Any]:
-        """The answers, in the order of the texts. Raises Overloaded, Stopping, or what `predict` raised."""
+        """The answers, in the order of the texts. Raises Overloaded, Stopping, or what `predict` raised.
+
+        call: what answers these, on the same thread and in the same queue (None: `predict`).
+        """
         if self._stopping:
             raise Stopping("the server is stopping", hint="ask another one, or again in a moment")
         if len(self._queue) + len(texts) > self.max_waiting:
@@ -91,7 +97,9 @@ class Batcher:
             )
         loop = asyncio.get_running_loop()
         waiting = [
-            Waiting(text, pairs[at] if pairs else None, options or {}, loop.create_future())
+            Waiting(
+                text, pairs[at] if pairs else None, options or {}, loop.create_future(), call or self.predict
+            )
             for at, text in enumerate(texts)
         ]
         self._queue.extend(waiting)
@@ -155,7 +163,7 @@ class Batcher:
         options = dict(batch[0].options)
         if batch[0].pair is not None:
             options["pairs"] = [one.pair for one in batch]
-        answers = list(self.predict([one.text for one in batch], **options))
+        answers = list(batch[0].call([one.text for one in batch], **options))
         if len(answers) != len(batch):
             raise RuntimeError(f"the model gave {len(answers)} answers for {len(batch)} texts")
         return answers

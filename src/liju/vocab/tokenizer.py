@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice, pairwise
+from itertools import accumulate, islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,8 @@ _WIDE = "\u2e80-\u303f\u3040-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ff
 _MARKS = "\u3000-\u303f\uff00-\uffef"
 _SPACE_BESIDE_WIDE = re.compile(f"(?<=[{_WIDE}]) (?=[{_WIDE}])|(?<=[{_MARKS}]) | (?=[{_MARKS}])")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# Scores that `tokenizers` may read back with another last digit than it wrote.
+_LONG_NUMBER = re.compile(r"-?\d+\.\d{9,}")
 
 
 class Tokenizer:
@@ -77,7 +79,10 @@ class Tokenizer:
     @property
     def fingerprint(self) -> str:
         """16 hexadecimal digits that change whenever any text could be tokenized differently."""
-        text = self.backend.to_str() + json.dumps(self.roles, sort_keys=True)
+        text = self.backend.to_str()
+        if self.kind == "unigram":
+            text = _LONG_NUMBER.sub(lambda found: f"{float(found[0]):.9g}", text)
+        text += json.dumps(self.roles, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def encode(self, text: str) -> list[int]:
@@ -91,6 +96,30 @@ class Tokenizer:
         while batch := list(islice(texts, _BATCH)):
             found += self._encode(batch)
         return found
+
+    def encode_with_ends(self, text: str) -> tuple[list[int], list[int]]:
+        """The ids of a text as `encode` gives them, and how many characters of it are read with each.
+
+        Tokens that are parts of one character all end where it ends.
+
+        >>> from liju.config import Vocab
+        >>> from liju.vocab import train
+        >>> tokenizer = train(["low lower lowest"] * 9, Vocab(size=300), "decoder")
+        >>> ids, ends = tokenizer.encode_with_ends("low 低")
+        >>> tokenizer.tokens(ids), ends
+        (['low', ' ', '\\\\xe4', '\\\\xbd', '\\\\x8e'], [3, 4, 5, 5, 5])
+        """
+        cuts = [0, len(text)]
+        if self._guard is not None:
+            cuts[1:1] = [match.start() + 1 for match in self._guard.finditer(text)]
+        ids: list[int] = []
+        ends: list[int] = []
+        for start, stop in pairwise(cuts):
+            piece = _SURROGATE.sub("\ufffd", text[start:stop])
+            encoding = self.backend.encode(piece, add_special_tokens=False)
+            ids += encoding.ids
+            ends += [start + end for _, end in encoding.offsets]
+        return ids, list(accumulate(ends, max))
 
     def decode(self, ids: Iterable[int], special: bool = False) -> str:
         """The text of ids; special tokens are left out unless `special`.
