@@ -7,9 +7,12 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer as Backend
+from tokenizers import models
 
 from liju.config import Vocab
 from liju.errors import TokenizerError
@@ -132,6 +135,19 @@ def test_chinese_is_read_without_spaces(made):
     tokenizer = made["wordpiece", "encoder"]
     assert tokenizer.decode(tokenizer.encode("学习语言，cat 学习")) == "学习语言，cat 学习"
     assert tokenizer.tokens(tokenizer.encode("学习模型")) == ["学", "习", "模", "型"]
+
+
+def test_scores_that_are_read_back_with_another_last_digit_change_no_fingerprint(tmp_path):
+    """The scores of SentencePiece are of single precision; `tokenizers` reads some of them back not quite."""
+    scores = [(f"{i}", float(np.float32(-i / 7))) for i in range(1, 500)]
+    tokenizer = Tokenizer(Backend(models.Unigram([("<unk>", 0.0), *scores], unk_id=0)), {"unk": "<unk>"})
+    tokenizer.save(tmp_path)
+    again = Tokenizer.load(tmp_path)
+    assert again.backend.to_str() != tokenizer.backend.to_str()  # else this test is for nothing
+    assert again.fingerprint == tokenizer.fingerprint
+    scores[7] = ("8", scores[7][1] - 1e-6)
+    other = Tokenizer(Backend(models.Unigram([("<unk>", 0.0), *scores], unk_id=0)), {"unk": "<unk>"})
+    assert other.fingerprint != tokenizer.fingerprint
 
 
 @pytest.mark.parametrize("kind", ["bpe", "wordpiece", "unigram"])

@@ -278,7 +278,7 @@ def _unigram(counter: BoundedCounter, special: list[str], size: int, unk: str | 
     pieces = [(piece, round(score, 6)) for piece, score in unigram(words, room)]
     # Bytes spell what has no piece, so nothing is lost. Their score is never compared: they stand in for
     # <unk>.
-    lowest = min((score for _, score in pieces), default=0.0) - 10
+    lowest = round(min((score for _, score in pieces), default=0.0) - 10, 6)
     every = [(name, 0.0) for name in special] + [(f"<0x{byte:02X}>", lowest) for byte in range(256)] + pieces
     backend = Backend(models.Unigram(every, unk_id=special.index(unk or special[0]), byte_fallback=True))
     metaspace = pre_tokenizers.Metaspace(prepend_scheme="never", split=False)
