@@ -30,8 +30,6 @@ _SPACE_BESIDE_WIDE = re.compile(f"(?<=[{_WIDE}]) (?=[{_WIDE}])|(?<=[{_MARKS}]) |
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # Scores that `tokenizers` may read back with another last digit than it wrote.
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{9,}")
-# Scores that `tokenizers` may read back with another last digit than it wrote.
-_LONG_NUMBER = re.compile(r"-?\d+\.\d{9,}")
 
 
 class Tokenizer:
