@@ -93,7 +93,9 @@ TRAININGS = {
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from /proc")
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator's share is that of glibc")
-@pytest.mark.parametrize("name", TRAININGS)
+@pytest.mark.parametrize(
+    "name", ["encoder", *(pytest.param(name, marks=pytest.mark.slow) for name in ("decoder", "encdec"))]
+)
 def test_peak_of_a_training_run(name):
     """The operating system's figure for a whole `train()`, less that of the program before it."""
     family, switches, how = TRAININGS[name]
