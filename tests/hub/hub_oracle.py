@@ -32,12 +32,12 @@ AUTO = {
     "BartForConditionalGeneration": "AutoModelForSeq2SeqLM",
     "MarianMTModel": "AutoModelForSeq2SeqLM",
 }
-# In float64; transformers computes RMS norms, rotations, sinusoids and T5's softmax in float32 even then.
+# In float64; transformers computes RMS norms, rotations and T5's softmax in float32 even then.
 FLOORS = {
-    **dict.fromkeys(("Bert", "BERT", "GPT", "OpenAI", "OPT", "Bart"), 1e-13),
-    **dict.fromkeys(("RoFormer", "Marian"), 1e-6),
+    **dict.fromkeys(("Bert", "BERT", "RoFormer", "GPT", "OpenAI", "OPT", "Bart", "Marian"), 1e-13),
     **dict.fromkeys(("Llama", "Mistral", "Qwen", "Cohere"), 3e-6),
-    **dict.fromkeys(("ModernB", "T5"), 1e-5),
+    "ModernB": 1e-6,
+    "T5": 1e-5,
     "LlamaForCausalLM, stretched": 2e-5,
 }
 

@@ -358,6 +358,15 @@ def test_a_task_without_an_answer_is_named(shapes, build, tmp_path):
         load_model(tmp_path / "b")
 
 
+def test_marians_two_vocabularies_are_not_read_as_one(foreign):
+    folder = foreign("MarianMTModel")
+    for name in ("source.spm", "target.spm", "vocab.json"):
+        (folder / name).write_bytes(b"{}")
+    assert import_folder(folder).tokenizer is None
+    with pytest.raises(BundleError, match="no tokenizer"):
+        load_model(folder)
+
+
 def test_a_tokenizer_of_another_model_is_refused(foreign):
     folder = foreign("LlamaForCausalLM")
     train(TEXTS, config.Vocab(size=420), "decoder").save(folder)

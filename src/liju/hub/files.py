@@ -26,8 +26,11 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path, longest: int) -> None:
 
 def load_tokenizer(folder: Path, required: bool) -> Tokenizer | None:
     """The tokenizer in a folder: ours is there, a plain Hugging Face folder may lack one."""
-    names = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "tokenizer.model", "source.spm")
-    if not any((folder / name).exists() for name in names):
+    names = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "tokenizer.model")
+    # Marian cuts the two languages by two models and numbers their pieces in a third file: its own ids are
+    # not those of source.spm, so that this is not a vocabulary that can be read as one.
+    marian = (folder / "source.spm").exists() and not (folder / "tokenizer.json").exists()
+    if marian or not any((folder / name).exists() for name in names):
         if required:
             raise BundleError(f"{folder / 'tokenizer.json'}: no such file")
         return None

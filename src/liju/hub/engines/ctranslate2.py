@@ -88,6 +88,10 @@ def specification(config: TransformerConfig, stock: Stock) -> Any:
     }
     if config.position == "rope":
         shared |= {"rotary_dim": config.d_k, "rotary_interleave": False, "rotary_base": config.rope_theta}
+    if config.rope_scaling is not None:
+        kind = load_ctranslate2().specs.attention_spec.RotaryScalingType.Llama3
+        length = int(config.rope_scaling[3])
+        shared |= {"rotary_scaling_type": kind, "original_max_position_embeddings": length}
     parallel = config.norm_place == "parallel"
     decoder = specs.TransformerDecoderSpec(
         config.decoder_layers,
@@ -164,6 +168,10 @@ def _attention(spec: Any, config: TransformerConfig, stock: Stock, ours: str, fu
     the two others."""
     if config.attention_scale is not None:
         spec.queries_scale = np.float32(config.attention_scale)
+    if config.rope_scaling is not None and fused == 3:  # cross-attention does not turn
+        factor, low, high, _ = map(np.float32, config.rope_scaling)
+        spec.rotary_low_freq_factor, spec.rotary_high_freq_factor = low, high
+        vars(spec)["rotary_scaling_factor"] = factor  # its engine reads it; its specification forgets it
     _linear(spec.linear[0], stock, *(f"{ours}.W_{x}" for x in "qkv"[:fused]))
     if fused == 1:
         _linear(spec.linear[1], stock, f"{ours}.W_k", f"{ours}.W_v")

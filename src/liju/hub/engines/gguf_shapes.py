@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from liju.hub.engines.stock import Stock
 from liju.model import TransformerConfig, positional_encoding
+from liju.model.position import Rotary
 
 __all__ = ["Rows", "Shape", "misfit", "shape_of"]
 
@@ -70,6 +71,11 @@ def _linear(stock: Stock, ours: str, theirs: str) -> Rows:
 
 def _llama(config: TransformerConfig, stock: Stock, pairs: bool = True) -> Rows:
     yield "token_embd.weight", stock["token.weight"]
+    if config.rope_scaling is not None:  # what llama.cpp divides each pair's rotation by
+        turns = [
+            Rotary(config.d_k, config.rope_theta, how).frequency() for how in (None, config.rope_scaling)
+        ]
+        yield "rope_freqs.weight", (turns[0] / turns[1]).float().numpy()
     for i in range(config.num_layers):
         ours, theirs = f"decoder.blocks.{i}", f"blk.{i}"
         for x, heads in (("q", config.num_heads), ("k", config.num_kv_heads)):

@@ -114,7 +114,9 @@ class Parts:
             return None
         theta = (config.rope_theta_local or config.rope_theta) if window else config.rope_theta
         if theta not in self._turns:
-            tables = Rotary(config.d_k, theta)(torch.arange(config.max_length)[None], torch.float32)
+            tables = Rotary(config.d_k, theta, config.rope_scaling)(
+                torch.arange(config.max_length)[None], torch.float32
+            )
             made = []
             for kind, table in zip(("cos", "sin"), tables, strict=True):
                 weight = g.weight(f"{kind}_{theta}", table[0, :, 0].numpy())
