@@ -40,7 +40,7 @@ def test_every_shape_has_an_engine_that_holds_it_and_a_reason_where_one_does_not
     assert all("onnx" in targets for targets in held.values())
     assert held["llama"] == held["qwen3"] == list(TARGETS)
     assert [name for name in held if "gguf" in held[name]] == [
-        *list(DECODERS)[:8],
+        *list(DECODERS)[:10],
         *("bert, pre-training", "bert, label", "bert, no pooler", "bert, words"),
     ]
     assert [name for name in held if "ctranslate2" in held[name]] == [
@@ -55,6 +55,11 @@ def test_every_shape_has_an_engine_that_holds_it_and_a_reason_where_one_does_not
         ("gguf", {"activation": "gelu"}, "activation is 'gelu' (llama.cpp's llama has 'silu')"),
         ("gguf", {"window": 3}, "window is 3 (llama.cpp's llama has 0)"),
         ("gguf", {"attention_scale": 0.3}, "attention_scale is 0.3 (llama.cpp has 1 / sqrt(d_k))"),
+        (
+            "gguf",
+            {"qk_norm": True, "rope_scaling": (8.0, 1.0, 4.0, 16.0)},
+            "rope_scaling is (8.0, 1.0, 4.0, 16.0) (llama.cpp's qwen3 has None)",
+        ),
         ("ctranslate2", {"activation": "relu2"}, "activation is 'relu2'"),
         ("ctranslate2", {"window": 3}, "window is 3 (it has none)"),
         ("ctranslate2", {"norm_place": "parallel"}, "norm is 'rms' with norm_place 'parallel'"),

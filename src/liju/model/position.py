@@ -119,13 +119,15 @@ class Rotary(nn.Module):
     ) -> tuple[Float[Tensor, "row place 1 half"], Float[Tensor, "row place 1 half"]]:
         # Computed anew in each forward pass, once for all blocks: 0.1 % of a step, and no table that
         # someone casts, moves or outgrows.
-        two_i = torch.arange(0, self.d_k, 2, dtype=torch.float64, device=position.device)
-        frequency = self.theta ** (-two_i / self.d_k)
-        if self.scaling is not None:
-            frequency = _stretched(frequency, *self.scaling)
-        angle = (position[..., None] * frequency).unsqueeze(-2)
+        angle = (position[..., None] * self.frequency(position.device)).unsqueeze(-2)
         dtype = dtype or torch.get_default_dtype()
         return angle.cos().to(dtype), angle.sin().to(dtype)
+
+    def frequency(self, device: torch.device | str | None = None) -> Float[Tensor, " half"]:
+        """What each pair turns by from one place to the next, in radians."""
+        two_i = torch.arange(0, self.d_k, 2, dtype=torch.float64, device=device)
+        frequency = self.theta ** (-two_i / self.d_k)
+        return frequency if self.scaling is None else _stretched(frequency, *self.scaling)
 
 
 def _stretched(

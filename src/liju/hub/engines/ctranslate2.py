@@ -47,6 +47,8 @@ def misfit(config: TransformerConfig, heads: Sequence[str]) -> str | None:
         found.append("qk_norm is True in an encoder-decoder (its cross-attention has none)")
     if config.position == "relative" and config.num_kv_heads != config.num_heads:
         found.append("num_kv_heads is not num_heads with position 'relative'")
+    if config.rope_scaling is not None and config.family == "encdec":
+        found.append("rope_scaling in an encoder-decoder (it has that in decoders)")
     if config.num_types:
         found.append(f"num_types is {config.num_types} (it has none)")
     if config.d_embedding != config.d_model and config.family == "encdec":

@@ -161,15 +161,15 @@ SHAPES = [
     Shape(
         "qwen3",
         "decoder",
-        {**LLAMA, "qk_norm": True, "bias": False, "qkv_bias": (None, False)},
+        {**LLAMA, "qk_norm": True, "bias": False, "qkv_bias": (None, False), "rope_scaling": None},
         lambda config, stock: _llama(config, stock, pairs=False),
     ),
     Shape(
         "qwen2",
         "decoder",
-        {**LLAMA, "bias": False, "qkv_bias": True},
+        {**LLAMA, "bias": False, "qkv_bias": True, "rope_scaling": None},
         lambda config, stock: _llama(config, stock, pairs=False),
-        # With other widths llama.cpp's llama takes it, which has the biases too.
+        # With other widths, or stretched, llama.cpp's llama takes it, which has the biases too.
         lambda config: None if config.num_heads * config.d_k == config.d_model else "d_k",
     ),
     Shape("llama", "decoder", LLAMA, _llama),
