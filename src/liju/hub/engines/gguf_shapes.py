@@ -243,7 +243,7 @@ def misfit(config: TransformerConfig, heads: Sequence[str]) -> str | None:
     "activation is 'gelu' (llama.cpp's llama has 'silu')"
     """
     if config.family == "encdec":
-        return "liju writes the decoders and encoders of llama.cpp, no encoder-decoder"
+        return "no encoder-decoder: liju writes the decoders and encoders of llama.cpp"
     if shape_of(config) is None:
         shapes = [shape for shape in SHAPES if shape.family == config.family]
         return "; ".join(min((_reasons(config, shape) for shape in shapes), key=len))
