@@ -26,8 +26,9 @@ SWITCHES: dict[str, Any] = {
 }
 SOURCE = "Vaswani et al. 2017, arXiv:1706.03762, table 3"
 NOTE = (
-    "As the paper writes it: norms after the residual, all three embeddings tied, 37,000 tokens shared by "
-    "both languages. Its own code has no biases in attention and, in later versions, norms before."
+    "As in the paper: norms after the residual, all three embeddings tied, 37,000 tokens shared by both "
+    "languages. Attention has biases here, which the paper's formulas and its code have not; later versions "
+    "of its code have the norms before."
 )
 
 TRANSFORMER = [
