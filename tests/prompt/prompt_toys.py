@@ -22,7 +22,8 @@ TEXTS = [
 ]
 
 
-def tokenizer(family: str, kind: str = "bpe", size: int = 330) -> Tokenizer:
+def tokenizer(family: str, kind: str = "bpe") -> Tokenizer:
+    size = 430 if family == "encdec" else 330
     return train([text for text in TEXTS for _ in range(5)], Vocab(size=size, kind=kind), family)
 
 

@@ -115,8 +115,6 @@ class ChatTemplate:
 
     def render(self, messages: Sequence[Mapping[str, str]], *, answer: bool = True) -> str:
         """The conversation as one text; with `answer` it ends where the next answer begins."""
-        from jinja2 import TemplateError
-
         try:
             return self._template.render(
                 messages=[dict(message) for message in messages],
@@ -125,7 +123,7 @@ class ChatTemplate:
                 documents=None,
                 **self.special,
             )
-        except (TemplateError, TypeError, ValueError) as error:
+        except Exception as error:  # a template is a program of somebody else's
             raise RequestError(f"the chat template refuses this conversation: {error}") from None
 
     def encode(self, messages: Sequence[Mapping[str, str]], tokenizer: Tokenizer) -> list[int]:

@@ -149,18 +149,20 @@ def _completion(request: _Request) -> Completion:
         prompts = _prompts(request.prompt)
         max_tokens = 16 if request.max_tokens is None else request.max_tokens
         top = request.logprobs
-    stop = request.stop or ()
-    for texts, name in ((prompts, "prompt"), ([stop] if isinstance(stop, str) else stop, "stop")):
-        for text in texts:
-            _check_unicode(text, name)
+    chat, stop = isinstance(request, _Chat), request.stop or ()
+    stops = (stop,) if isinstance(stop, str) else tuple(stop)
+    for text in prompts:
+        _check_unicode(text, "messages" if chat else "prompt")
+    for text in stops:
+        _check_unicode(text, "stop")
     return Completion(
         prompts=prompts,
-        chat=isinstance(request, _Chat),
+        chat=chat,
         max_tokens=max_tokens,
         temperature=1.0 if request.temperature is None else request.temperature,
         top_p=1.0 if request.top_p is None else request.top_p,
         n=request.n or 1,
-        stop=(stop,) if isinstance(stop, str) else tuple(stop),
+        stop=stops,
         # Without a seed every request is another draw.
         seed=secrets.randbits(31) if request.seed is None else request.seed % 2**63,
         echo=bool(getattr(request, "echo", False)),
