@@ -11,8 +11,8 @@ import os
 from typing import TYPE_CHECKING
 
 # OpenMP's threads spin while they wait for one another. With anything else on the machine that made training
-# five to ten times slower (LOG.md, 2026-11-24); without any spinning a small network on an idle machine is 1.4
-# times slower. A thousand turns, a few microseconds, lose little in both. It must be said before torch is
+# five to ten times slower (LOG.md, 2026-11-24); without any spinning a small network on an idle machine is
+# 1.4 times slower. A thousand turns, a few microseconds, lose little in both. It must be said before torch is
 # imported, and what the user says wins.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"

@@ -60,12 +60,8 @@ def evaluate_step(run: Run, folder: Path) -> dict[str, Any]:
         found = given()
         scores = [task.score(answers, examples.test) for answers in found]
         known[name] = _averaged([measures_of(task, answers, examples.test) for answers in found])
-        table.add(
-            name,
-            note,
-            intervals=_intervals(known[name], metrics),
-            **{metric: [each[metric] for each in scores] for metric in metrics},
-        )
+        columns: dict[str, Any] = {metric: [each[metric] for each in scores] for metric in metrics}
+        table.add(name, note, intervals=_intervals(known[name], metrics), **columns)
         means = ", ".join(table.cell(table.rows[-1], column).value for column in table.columns)
         run.tell(f"  {name}: {means}")
     _compare(table, known)

@@ -73,7 +73,9 @@ def do(opened: Run, until: str = "") -> None:
     """The steps up to `until`, or all that the file asks for, and the report."""
     names = [step.name for step in wanted(opened)]
     if until and until not in names:
-        raise ConfigError("[finetune] task is empty", hint="classification, tagging, translation or generation")
+        raise ConfigError(
+            "[finetune] task is empty", hint="classification, tagging, translation or generation"
+        )
     for name in names:
         opened.ensure(name)
         if name == until:

@@ -36,7 +36,7 @@ def read(path: Path) -> tuple[Backend, dict[str, str]]:
         else:
             raise TokenizerError(
                 f"{path}: no tokenizer here",
-                hint="a folder holds tokenizer.json, vocab.json and merges.txt, vocab.txt, or a SentencePiece .model",
+                hint="it has tokenizer.json, vocab.json and merges.txt, vocab.txt, or a SentencePiece .model",
             )
     if not path.is_file():
         raise TokenizerError(f"{path}: no such file")
@@ -72,8 +72,8 @@ def _gpt2(vocab: Path, merges: Path) -> Backend:
 
 
 def _gpt(vocab: Path, merges: Path) -> Backend:
-    """GPT (2018): lower case, the end of a word marked, characters instead of bytes. Its authors cut words with
-    ftfy and spaCy; this is BERT's cut, which transformers takes too."""
+    """GPT (2018): lower case, the end of a word marked, characters instead of bytes. Its authors cut words
+    with ftfy and spaCy; this is BERT's cut, which transformers takes too."""
     backend = Backend(
         models.BPE.from_file(str(vocab), str(merges), unk_token="<unk>", end_of_word_suffix="</w>")
     )
