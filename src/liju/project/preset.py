@@ -56,7 +56,7 @@ def follow_preset(tree: dict[str, Any]) -> dict[str, Any]:
     ('decoder', 4, 'unigram')
     """
     model = tree.get("model")
-    if not isinstance(model, dict) or not model.get("preset"):
+    if not isinstance(model, dict) or not isinstance(model.get("preset"), str) or not model["preset"]:
         return tree
     given = {name: model[name] for name in SIZES if model.get(name)}
     switches = model.get("switches")
@@ -65,7 +65,7 @@ def follow_preset(tree: dict[str, Any]) -> dict[str, Any]:
     try:
         follows = preset_sections(model["preset"], model.get("scale", 1.0), **given)
     except (ModelError, TypeError, ValueError, ZeroDivisionError, OverflowError):
-        if not isinstance(model["preset"], str) or model["preset"] not in PRESETS:
+        if model["preset"] not in PRESETS:
             return tree
         # Some size is wrong: the rest of the report is about the preset as it is.
         follows = preset_sections(model["preset"])
