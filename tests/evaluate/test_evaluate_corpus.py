@@ -15,7 +15,7 @@ from liju.evaluate.metrics.corpus import bleu_counts, bleu_of_counts, chrf_count
 from liju.evaluate.metrics.rouge import common_subsequence
 
 words = st.lists(
-    st.sampled_from(["the", "cat", "cats", "sat", "running", "on", "a", "mat.", "Mat's", "2,000", "ü", "猫"]),
+    st.sampled_from(["was", "wa", "cat", "cats", "running", "on", "a", "mat.", "Mat's", "2,000", "ü", "猫"]),
     max_size=12,
 ).map(" ".join)
 texts = st.lists(st.tuples(words, words), min_size=1, max_size=5)

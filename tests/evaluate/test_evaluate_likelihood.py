@@ -40,6 +40,16 @@ def test_calibration_error_by_the_definition(rows, bins):
     assert sum(one.count for one in even.bins) == len(rows)
 
 
+def test_a_confidence_on_an_edge_lies_in_the_bin_below():
+    found = calibration([0.5, 0.75, 0.0, 1.0], [True] * 4, bins=4)
+    assert [(one.low, one.high, one.count) for one in found.bins] == [
+        (0, 0.25, 1),
+        (0.25, 0.5, 1),
+        (0.5, 0.75, 1),
+        (0.75, 1, 1),
+    ]
+
+
 def test_sure_and_right_is_calibrated_and_sure_and_wrong_is_not():
     assert calibration([1.0] * 5, [True] * 5).error == 0
     assert calibration([1.0] * 5, [False] * 5).error == 1
