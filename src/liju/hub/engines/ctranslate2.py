@@ -47,7 +47,7 @@ def misfit(config: TransformerConfig, heads: Sequence[str]) -> str | None:
         found.append("qk_norm is True in an encoder-decoder (its cross-attention has none)")
     if config.position == "relative" and config.num_kv_heads != config.num_heads:
         found.append("num_kv_heads is not num_heads with position 'relative'")
-    if config.rope_scaling is not None and config.family == "encdec":
+    if _stretched(config) and config.family == "encdec":
         found.append("rope_scaling in an encoder-decoder (it has that in decoders)")
     if config.num_types:
         found.append(f"num_types is {config.num_types} (it has none)")
@@ -57,6 +57,11 @@ def misfit(config: TransformerConfig, heads: Sequence[str]) -> str | None:
     if others:
         found.append(f"it has no place for the head {others[0]!r}")
     return "; ".join(found) or None
+
+
+def _stretched(config: TransformerConfig) -> tuple[float, float, float, float] | None:
+    """How rotations are stretched, where there are rotations."""
+    return config.rope_scaling if config.position == "rope" else None
 
 
 def load_ctranslate2() -> Any:
@@ -90,9 +95,9 @@ def specification(config: TransformerConfig, stock: Stock) -> Any:
     }
     if config.position == "rope":
         shared |= {"rotary_dim": config.d_k, "rotary_interleave": False, "rotary_base": config.rope_theta}
-    if config.rope_scaling is not None:
+    if stretched := _stretched(config):
         kind = load_ctranslate2().specs.attention_spec.RotaryScalingType.Llama3
-        length = int(config.rope_scaling[3])
+        length = int(stretched[3])
         shared |= {"rotary_scaling_type": kind, "original_max_position_embeddings": length}
     parallel = config.norm_place == "parallel"
     decoder = specs.TransformerDecoderSpec(
@@ -170,8 +175,8 @@ def _attention(spec: Any, config: TransformerConfig, stock: Stock, ours: str, fu
     the two others."""
     if config.attention_scale is not None:
         spec.queries_scale = np.float32(config.attention_scale)
-    if config.rope_scaling is not None and fused == 3:  # cross-attention does not turn
-        factor, low, high, _ = map(np.float32, config.rope_scaling)
+    if stretched := _stretched(config):
+        factor, low, high, _ = map(np.float32, stretched)
         spec.rotary_low_freq_factor, spec.rotary_high_freq_factor = low, high
         vars(spec)["rotary_scaling_factor"] = factor  # its engine reads it; its specification forgets it
     _linear(spec.linear[0], stock, *(f"{ours}.W_{x}" for x in "qkv"[:fused]))
