@@ -93,5 +93,5 @@ def test_a_torn_file_is_named(tmp_path):
 def test_a_model_of_words_is_refused(tmp_path):
     _, raw = trained("word")
     (tmp_path / "spiece.model").write_bytes(raw)
-    with pytest.raises(TokenizerError, match=r"a model of type word"):
+    with pytest.raises(TokenizerError, match=r"model_type: word"):
         Tokenizer.load(tmp_path)

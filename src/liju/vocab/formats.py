@@ -1,131 +1,147 @@
-"""Read vocabularies made elsewhere: tokenizer.json, vocab.json + merges.txt (GPT-2, GPT), BERT's vocab.txt,
-SentencePiece models."""
+"""Which of a folder's files are its tokenizer, and what they say together.
+
+tokenizer.json                            `fast`
+vocab.json + merges.txt, encoder.json + vocab.bpe    `merges`
+vocab.txt                                 `wordpiece`
+a SentencePiece .model or .spm            `sentencepiece`, `pieces`
+tiktoken's ranks (tokenizer.model, .tiktoken)        `tiktoken`
+llama2.c's .bin                           `llama2c`
+source.spm + target.spm + vocab.json      `marian`, by Tokenizer.load
+"""
 
 from __future__ import annotations
 
-import json
-import re
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import AddedToken
 from tokenizers import Tokenizer as Backend
 
 from liju.errors import TokenizerError
-from liju.vocab.sentencepiece import read_sentencepiece, sentencepiece_backend
-from liju.vocab.special import ROLES
+from liju.vocab.declared import Declared
+from liju.vocab.fast import fast_backend
+from liju.vocab.frames import bos_and_eos
+from liju.vocab.llama2c import read_llama2c
+from liju.vocab.merges import merges_backend
+from liju.vocab.pieces import pieces_backend
+from liju.vocab.sentencepiece import SentencePiece, read_sentencepiece
+from liju.vocab.special import sentinels
+from liju.vocab.tiktoken import is_tiktoken, tiktoken_backend
+from liju.vocab.wordpiece import lowercases, wordpiece_backend
 
-__all__ = ["read"]
+__all__ = ["Found", "find", "read"]
 
-_GPT2 = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
-_SENTENCEPIECE = ("spiece.model", "tokenizer.model", "sentencepiece.bpe.model", "source.spm")
+_MERGES = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
+_MODELS = ("spiece.model", "tokenizer.model", "sentencepiece.bpe.model")
+# Settings that are of this place, or that another class than the one written would read otherwise.
+_PLACES = {
+    "auto_map",
+    "name_or_path",
+    "tokenizer_file",
+    "vocab_file",
+    "special_tokens_map_file",
+    "merges_file",
+}
+_ANY = "PreTrainedTokenizerFast"  # the class that takes a tokenizer.json as it is
 
 
-def read(path: Path) -> tuple[Backend, dict[str, str]]:
-    """The tokenizer at `path`, a file or a folder, and the roles that the files beside it declare.
+@dataclass(frozen=True)
+class Found:
+    """`settings` are those of tokenizer_config.json that belong to the tokenizer as it is written again."""
+
+    backend: Backend
+    roles: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    chat_template: str | None = None
+
+
+def find(path: Path) -> Path | None:
+    """The file that is the tokenizer of a folder, the most complete first; None where there is none."""
+    if (path / "tokenizer.json").is_file():
+        return path / "tokenizer.json"
+    if (path / "source.spm").is_file():
+        return path / "source.spm"
+    for name in (*_MODELS, *(vocab for vocab, _ in _MERGES), "vocab.txt", "tokenizer.bin"):
+        if (path / name).is_file():
+            return path / name
+    return next(iter(sorted(path.glob("*.tiktoken"))), None)
+
+
+def read(path: Path) -> Found:
+    """The tokenizer at `path`, a file or a folder, with what the files beside it declare.
 
     Raises TokenizerError where nothing is there, or what is there is not a tokenizer.
     """
     folder = path if path.is_dir() else path.parent
-    declared = _declared(folder)
     if path.is_dir():
-        for name in ("tokenizer.json", *_SENTENCEPIECE, *(vocab for vocab, _ in _GPT2), "vocab.txt"):
-            if (path / name).is_file():
-                path = path / name
-                break
-        else:
+        found = find(path)
+        if found is None:
             raise TokenizerError(
                 f"{path}: no tokenizer here",
                 hint="it has tokenizer.json, vocab.json and merges.txt, vocab.txt, or a SentencePiece .model",
             )
+        path = found
     if not path.is_file():
         raise TokenizerError(f"{path}: no such file")
+    declared = Declared.of(folder)
     try:
-        merges = next((folder / merges for vocab, merges in _GPT2 if path.name == vocab), None)
-        if merges is not None and merges.is_file():
-            backend = _gpt2(path, merges)
-        elif path.suffix in (".model", ".spm"):
-            model = read_sentencepiece(path)
-            backend, declared = sentencepiece_backend(model), {**model.roles(), **declared}
-        elif path.suffix == ".json":
-            backend = Backend.from_file(str(path))
-        else:
-            backend = _bert(path, folder)
+        backend, roles, settings = _read(path, declared)
     except TokenizerError:
         raise
     except Exception as error:  # the Rust side raises plain Exception
-        raise TokenizerError(f"{path}: not a tokenizer ({error})") from None
+        raise TokenizerError(f"{path}: not a tokenizer ({error})", hint="copy it again") from None
     backend.no_padding()
     backend.no_truncation()
-    return backend, declared
+    kept = {name: value for name, value in settings.items() if name not in _PLACES}
+    return Found(backend, roles, kept, declared.chat_template)
 
 
-def _gpt2(vocab: Path, merges: Path) -> Backend:
-    if any(word.endswith("</w>") for word in _settings(vocab)):
-        return _gpt(vocab, merges)
-    backend = Backend(models.BPE.from_file(str(vocab), str(merges)))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    backend.post_processor = processors.ByteLevel(trim_offsets=False)
-    backend.add_special_tokens([t for t in ("<|endoftext|>",) if backend.token_to_id(t) is not None])
+def _read(path: Path, declared: Declared) -> tuple[Backend, dict[str, str], dict[str, Any]]:
+    settings = declared.settings
+    merges = next((path.parent / merges for vocab, merges in _MERGES if path.name == vocab), None)
+    if merges is not None and merges.is_file():
+        return merges_backend(path, merges, declared), declared.roles_of(declared.style), settings
+    if path.suffix in (".model", ".spm", ".bin", ".tiktoken"):
+        settings = {**settings, "tokenizer_class": _ANY}
+        if path.suffix != ".bin" and is_tiktoken(path):
+            return tiktoken_backend(path, declared), declared.roles, settings
+        model = read_llama2c(path) if path.suffix == ".bin" else read_sentencepiece(path)
+        return _sentencepiece(model, declared), {**model.roles(), **declared.roles}, settings
+    if path.suffix == ".json":
+        if merges is not None and not (path.parent / "tokenizer.json").is_file() and _is_vocabulary(path):
+            raise TokenizerError(
+                f"{merges}: no such file",
+                hint=f"{path.name} has the tokens; their merges are in {merges.name}",
+            )
+        if "auto_map" in settings:  # a class in a file that is not copied
+            settings = {**settings, "tokenizer_class": _ANY}
+        return fast_backend(path), declared.roles, settings
+    backend = wordpiece_backend(path, declared)
+    vocabulary = backend.get_vocab(with_added_tokens=False)
+    return backend, declared.roles, {**settings, "do_lower_case": lowercases(vocabulary, declared)}
+
+
+def _is_vocabulary(path: Path) -> bool:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return '"model"' not in file.read(100_000)
+
+
+def _sentencepiece(model: SentencePiece, declared: Declared) -> Backend:
+    """The model with its added tokens; T5's sentinels are in no file where they are not declared."""
+    backend = pieces_backend(model)
+    added = declared.added
+    declared.add_to(backend)
+    if declared.style == "t5" and not any(token.content == "<extra_id_0>" for token in added.values()):
+        count = declared.settings.get("extra_ids", len(sentinels("encdec")))
+        names = sentinels("encdec")[-count:] if count else []
+        names = [name for name in names if backend.token_to_id(name) is None]
+        backend.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in names])
+    roles = {**model.roles(), **declared.roles}
+    flags = [name in declared.settings for name in ("add_bos_token", "add_eos_token")]
+    if any(flags):
+        bos = roles.get("bos") if declared.flag("add_bos_token", True) else None
+        eos = roles.get("eos") if declared.flag("add_eos_token", False) else None
+        vocabulary = backend.get_vocab(with_added_tokens=True)
+        bos_and_eos(backend, bos if bos in vocabulary else None, eos if eos in vocabulary else None)
     return backend
-
-
-def _gpt(vocab: Path, merges: Path) -> Backend:
-    """GPT (2018): lower case, the end of a word marked, characters instead of bytes. Its authors cut words
-    with ftfy and spaCy; this is BERT's cut, which transformers takes too."""
-    backend = Backend(
-        models.BPE.from_file(str(vocab), str(merges), unk_token="<unk>", end_of_word_suffix="</w>")
-    )
-    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
-    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    backend.decoder = decoders.BPEDecoder(suffix="</w>")
-    backend.add_special_tokens([t for t in ("<unk>",) if backend.token_to_id(t) is not None])
-    return backend
-
-
-def _bert(vocab: Path, folder: Path) -> Backend:
-    # Not splitlines: a line may be U+2028 itself.
-    words = [line.rstrip("\r") for line in vocab.read_text(encoding="utf-8").rstrip("\n").split("\n")]
-    if "[UNK]" not in words:
-        raise TokenizerError(f"{vocab}: no [UNK] line", hint="a BERT vocab.txt has one token a line")
-    lowercase = _settings(folder / "tokenizer_config.json").get("do_lower_case")
-    if lowercase is None:
-        # A cased vocabulary has capitals outside its special tokens.
-        lowercase = not any(re.fullmatch(r"(##)?[A-Z][A-Za-z]*", word) for word in words)
-    backend = Backend(models.WordPiece({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
-    backend.normalizer = normalizers.BertNormalizer(lowercase=bool(lowercase))
-    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    backend.decoder = decoders.WordPiece()
-    names = [name for name in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]") if name in words]
-    backend.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in names])
-    if "[CLS]" in names and "[SEP]" in names:
-        backend.post_processor = processors.TemplateProcessing(
-            single="[CLS] $A [SEP]",
-            pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-            special_tokens=[(name, backend.token_to_id(name)) for name in ("[CLS]", "[SEP]")],
-        )
-    return backend
-
-
-def _declared(folder: Path) -> dict[str, str]:
-    """The roles in special_tokens_map.json and tokenizer_config.json."""
-    found = {}
-    for name in ("tokenizer_config.json", "special_tokens_map.json"):
-        settings = _settings(folder / name)
-        for role in ROLES:
-            token = settings.get(f"{role}_token")
-            token = token.get("content") if isinstance(token, dict) else token
-            if isinstance(token, str):
-                found[role] = token
-    return found
-
-
-def _settings(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise TokenizerError(f"{path}: not JSON ({error})") from None
-    return value if isinstance(value, dict) else {}

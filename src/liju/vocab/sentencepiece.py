@@ -1,7 +1,6 @@
 """SentencePiece models (Kudo & Richardson 2018): T5, Marian, Llama.
 
-The file is a protobuf of few fields, read here without a package; what it holds becomes a
-tokenizer of `tokenizers`.
+The file is a protobuf of few fields, read here without a package; `pieces` makes a tokenizer of it.
 """
 
 from __future__ import annotations
@@ -12,12 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors
-from tokenizers import Tokenizer as Backend
-
 from liju.errors import TokenizerError
 
-__all__ = ["SentencePiece", "read_sentencepiece", "sentencepiece_backend"]
+__all__ = ["SentencePiece", "read_sentencepiece"]
 
 SPACE = "▁"
 # sentencepiece_model.proto: the kinds of a piece and of a model
@@ -36,6 +32,7 @@ class SentencePiece:
     bos: int = 1
     eos: int = 2
     charsmap: bytes = b""
+    rule: str = ""  # the name of the charsmap: nmt_nfkc
     dummy_prefix: bool = True
     remove_extra_whitespaces: bool = True
     escape_whitespaces: bool = True
@@ -100,8 +97,13 @@ def read_sentencepiece(path: Path) -> SentencePiece:
     """The model in a .model file. Raises TokenizerError for a file that is torn or something else."""
     found = SentencePiece()
     trainer = {3: "kind", 24: "whitespace_as_suffix", 35: "byte_fallback", 40: "unk", 41: "bos", 42: "eos"}
-    normalizer = {2: "charsmap", 3: "dummy_prefix", 4: "remove_extra_whitespaces", 5: "escape_whitespaces"}
+    normalizer = {
+        **{1: "rule", 2: "charsmap", 3: "dummy_prefix", 4: "remove_extra_whitespaces"},
+        **{5: "escape_whitespaces"},
+    }
+    parts = set()
     for number, value in _fields(path.read_bytes(), path):
+        parts.add(number)
         if number == 1 and isinstance(value, bytes):
             piece = dict(_fields(value, path))
             text = piece.get(1, b"").decode("utf-8", "replace")
@@ -112,87 +114,44 @@ def read_sentencepiece(path: Path) -> SentencePiece:
                 if key in names:
                     name = names[key]
                     kind = type(getattr(found, name))
+                    if kind is str:
+                        setting = setting.decode("utf-8", "replace")
                     setattr(found, name, kind(_signed(setting) if kind is int else setting))
     if not found.pieces:
         raise TokenizerError(f"{path}: no pieces in it", hint="a SentencePiece model is a .model file")
-    if found.kind not in (UNIGRAM, BPE):
-        names = {3: "word", 4: "char"}
+    if not {2, 3} <= parts:
+        name = "normalizer_spec" if 2 in parts else "trainer_spec"
         raise TokenizerError(
-            f"{path}: a model of type {names.get(found.kind, found.kind)}", hint="unigram and bpe are read"
+            f"{path}: {len(found.pieces)} pieces and no {name}", hint="the file is cut off: copy it again"
         )
-    if found.whitespace_as_suffix:
-        raise TokenizerError(f"{path}: treat_whitespace_as_suffix is set", hint="liju has no such switch")
+    _check(found, path)
     return found
 
 
-def sentencepiece_backend(model: SentencePiece) -> Backend:
-    """The same tokenizer in the form of `tokenizers`.
-
-    >>> special = [("<unk>", 0, 2), ("<s>", 0, 3), ("</s>", 0, 3)]
-    >>> pieces = [*special, ("▁a", -1.0, 1), ("b", -2.0, 1), ("▁", -9.0, 1)]
-    >>> sentencepiece_backend(SentencePiece(pieces)).encode("ab a", add_special_tokens=False).tokens
-    ['▁a', 'b', '▁a']
-    """
-    names = [text for text, _, _ in model.pieces]
-    if model.kind == UNIGRAM:
-        scores = [(text, score) for text, score, _ in model.pieces]
-        backend = Backend(models.Unigram(scores, unk_id=model.unk, byte_fallback=model.byte_fallback))
-    else:
-        backend = Backend(
-            models.BPE(
-                {text: i for i, text in enumerate(names)},
-                _merges(model),
-                unk_token=names[model.unk],
-                byte_fallback=model.byte_fallback,
-                fuse_unk=True,
+def _check(found: SentencePiece, path: Path) -> None:
+    """Raise TokenizerError for what cannot be read as it is meant."""
+    if found.kind not in (UNIGRAM, BPE):
+        name = {3: "word", 4: "char"}.get(found.kind, found.kind)
+        raise TokenizerError(
+            f"{path}: trainer_spec.model_type: {name}",
+            hint="unigram and bpe are read: train it again with --model_type=unigram",
+        )
+    if found.whitespace_as_suffix:
+        raise TokenizerError(
+            f"{path}: trainer_spec.treat_whitespace_as_suffix is set", hint="liju has no such switch"
+        )
+    if not found.escape_whitespaces:
+        raise TokenizerError(
+            f"{path}: normalizer_spec.escape_whitespaces is off", hint="liju has no such switch"
+        )
+    seen: dict[str, int] = {}
+    for i, (text, _, kind) in enumerate(found.pieces):
+        if text in seen:
+            raise TokenizerError(
+                f"{path}: piece {i} {text!r} is also piece {seen[text]}", hint="each piece has one id"
             )
-        )
-    steps: list[Any] = []
-    if model.charsmap:
-        steps.append(normalizers.Precompiled(model.charsmap))
-    if model.remove_extra_whitespaces:
-        steps += [normalizers.Strip(), normalizers.Replace(Regex(" {2,}"), " ")]
-    if model.dummy_prefix:
-        steps.append(normalizers.Prepend(SPACE))
-    backend.normalizer = normalizers.Sequence([*steps, normalizers.Replace(" ", SPACE)])
-    if model.kind == UNIGRAM:  # BPE merges pairs across spaces, so there a text is one word
-        backend.pre_tokenizer = pre_tokenizers.Metaspace(SPACE, prepend_scheme="never", split=True)
-    backend.decoder = decoders.Sequence(
-        [
-            decoders.Replace(SPACE, " "),
-            decoders.ByteFallback(),
-            decoders.Fuse(),
-            *([decoders.Strip(" ", 1, 0)] if model.dummy_prefix else []),
-        ]
-    )
-    special = [text for text, _, kind in model.pieces if kind in (UNKNOWN, CONTROL)]
-    backend.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in special])
-    own = [text for text, _, kind in model.pieces if kind == USER_DEFINED]
-    backend.add_tokens([AddedToken(text, special=False, normalized=False) for text in own])
-    roles = model.roles()
-    if "bos" in roles and model.kind == BPE:
-        bos = (roles["bos"], model.bos)
-        backend.post_processor = processors.TemplateProcessing(
-            single=f"{bos[0]} $A", pair=f"{bos[0]} $A {bos[0]}:1 $B:1", special_tokens=[bos]
-        )
-    elif "eos" in roles:
-        eos = (roles["eos"], model.eos)
-        backend.post_processor = processors.TemplateProcessing(
-            single=f"$A {eos[0]}", pair=f"$A {eos[0]} $B:1 {eos[0]}:1", special_tokens=[eos]
-        )
-    return backend
-
-
-def _merges(model: SentencePiece) -> list[tuple[str, str]]:
-    """The pairs that make each piece, best piece first: SentencePiece keeps the pieces and no pairs."""
-    scores = {text: score for text, score, kind in model.pieces if kind in (NORMAL, USER_DEFINED, UNUSED)}
-    ids = {text: i for i, (text, _, _) in enumerate(model.pieces)}
-    found = []
-    for text, score in scores.items():
-        pairs = [
-            (text[:cut], text[cut:])
-            for cut in range(1, len(text))
-            if text[:cut] in scores and text[cut:] in scores
-        ]
-        found += [(-score, ids[text], ids[a], ids[b], a, b) for a, b in pairs]
-    return [(a, b) for *_, a, b in sorted(found)]
+        seen[text] = i
+        if kind == UNKNOWN:
+            found.unk = i
+    if not any(kind == UNKNOWN for *_, kind in found.pieces):
+        raise TokenizerError(f"{path}: no piece of the kind unknown", hint="SentencePiece refuses it too")

@@ -6,15 +6,19 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate, islice, pairwise
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from itertools import accumulate, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer as Backend
 
 from liju.errors import TokenizerError
-from liju.vocab.formats import read
+from liju.vocab.bytes import BYTES
+from liju.vocab.formats import find, read
+from liju.vocab.frames import Frame
+from liju.vocab.guard import guarded
 from liju.vocab.special import NEEDS, ROLES, roles_in
 
 if TYPE_CHECKING:
@@ -28,7 +32,9 @@ _WIDE = "\u2e80-\u303f\u3040-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ff
 _MARKS = "\u3000-\u303f\uff00-\uffef"
 _SPACE_BESIDE_WIDE = re.compile(f"(?<=[{_WIDE}]) (?=[{_WIDE}])|(?<=[{_MARKS}]) | (?=[{_MARKS}])")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# How a byte is named in a vocabulary with byte fallback.
 # Scores that `tokenizers` may read back with another last digit than it wrote.
+_BYTE = re.compile("<0x([0-9A-F]{2})>")
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{9,}")
 
 
@@ -37,8 +43,8 @@ class Tokenizer:
 
     `pad`, `unk`, `cls`, `sep`, `mask`, `bos`, `eos` are ids, or None where there is no such token;
     `sentinels` are the ids of <extra_id_0>, <extra_id_1>, ... `encode` never makes a special token out of
-    text: a user who writes
-    "[MASK]" or "</s>" has written those characters and no more.
+    text: a user who writes "[MASK]" or "</s>" has written those characters and no more. `chat_template` is
+    the Jinja template of a folder that had one, `settings` its tokenizer_config.json.
 
     >>> from liju.config import Vocab
     >>> from liju.vocab import train
@@ -49,10 +55,20 @@ class Tokenizer:
     ['[CLS]', 'low', '[SEP]', '#', '[SEP]']
     """
 
-    def __init__(self, backend: Backend, roles: Mapping[str, str], report: Report | None = None):
+    def __init__(
+        self,
+        backend: Backend,
+        roles: Mapping[str, str],
+        report: Report | None = None,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        chat_template: str | None = None,
+    ):
         self.backend = backend
         self.roles = dict(roles)
         self.report = report
+        self.settings = dict(settings or {})
+        self.chat_template = chat_template
         # Special tokens are put in by `pair` and by the objectives, never read from the text.
         backend.encode_special_tokens = True
         ids = {role: backend.token_to_id(token) for role, token in roles.items()}
@@ -71,10 +87,17 @@ class Tokenizer:
         added = {i: token.content for i, token in backend.get_added_tokens_decoder().items() if token.special}
         named = {vocabulary[token]: token for token in roles.values() if token in vocabulary}
         self._special: dict[int, str] = {**added, **named}
-        model = json.loads(backend.to_str())
-        self.kind: str = model["model"]["type"].lower()
-        self._byte_level = '"ByteLevel"' in json.dumps(model["decoder"])
-        self._guard = self._make_guard()
+        self.kind: str = type(backend.model).__name__.lower()
+        decoder: Any = backend.decoder
+        said = "" if decoder is None else json.dumps(json.loads(decoder.__getstate__()), ensure_ascii=False)
+        self._byte_level = '"ByteLevel"' in said
+        self._spaced = "▁" in said
+        self._encoder = self._make_encoder()
+
+    @property
+    def target(self) -> Tokenizer:
+        """The tokenizer of what is translated into: this one, save for Marian's two."""
+        return self
 
     @property
     def fingerprint(self) -> str:
@@ -109,17 +132,8 @@ class Tokenizer:
         >>> tokenizer.tokens(ids), ends
         (['low', ' ', '\\\\xe4', '\\\\xbd', '\\\\x8e'], [3, 4, 5, 5, 5])
         """
-        cuts = [0, len(text)]
-        if self._guard is not None:
-            cuts[1:1] = [match.start() + 1 for match in self._guard.finditer(text)]
-        ids: list[int] = []
-        ends: list[int] = []
-        for start, stop in pairwise(cuts):
-            piece = _SURROGATE.sub("\ufffd", text[start:stop])
-            encoding = self.backend.encode(piece, add_special_tokens=False)
-            ids += encoding.ids
-            ends += [start + end for _, end in encoding.offsets]
-        return ids, list(accumulate(ends, max))
+        encoding = self._encoder.encode(_SURROGATE.sub("\ufffd", text), add_special_tokens=False)
+        return encoding.ids, list(accumulate((end for _, end in encoding.offsets), max))
 
     def decode(self, ids: Iterable[int], special: bool = False) -> str:
         """The text of ids; special tokens are left out unless `special`.
@@ -140,7 +154,8 @@ class Tokenizer:
         return [self._token(int(i)) for i in ids]
 
     def pair(self, a: Sequence[int], b: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
-        """[CLS] a [SEP] or [CLS] a [SEP] b [SEP], and the token types: 0 to the first [SEP], then 1.
+        """[CLS] a [SEP] or [CLS] a [SEP] b [SEP], and the token types: 0 to the first [SEP], then 1;
+        or as the vocabulary's own template has it.
 
         Raises TokenizerError where the vocabulary has no [CLS] and [SEP].
         """
@@ -149,6 +164,8 @@ class Tokenizer:
                 "this vocabulary has no [CLS] and [SEP] to join a pair with",
                 hint="pairs are for the family encoder",
             )
+        if self._frame is not None:
+            return self._frame.fill(a, b)
         ids = [self.cls, *a, self.sep]
         types = [0] * len(ids)
         if b is not None:
@@ -172,36 +189,53 @@ class Tokenizer:
             )
 
     def save(self, folder: str | Path) -> None:
-        """Write tokenizer.json, tokenizer_config.json and special_tokens_map.json, for AutoTokenizer."""
+        """Write tokenizer.json, tokenizer_config.json and special_tokens_map.json, for AutoTokenizer, and
+        chat_template.jinja where there is one. The settings of the folder that it was read from are kept."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        named = {f"{role}_token": self.roles[role] for role in ROLES if role in self.roles}
-        sentinels = [self._special[i] for i in self.sentinels]
-        inputs = ["input_ids", "attention_mask"]
-        if self.cls is not None:
-            inputs.insert(1, "token_type_ids")
+        _write(folder / "tokenizer.json", self.backend.to_str(pretty=True) + "\n")
+        self._save_settings(folder)
+
+    def _save_settings(self, folder: Path) -> None:
+        named: dict[str, Any] = {f"{role}_token": self.roles[role] for role in ROLES if role in self.roles}
+        typed = self.cls is not None and 1 in self.pair([], [])[1]
         config = {
             "tokenizer_class": "PreTrainedTokenizerFast",
             "model_max_length": 10**9,
             "clean_up_tokenization_spaces": False,
-            "model_input_names": inputs,
+            "model_input_names": ["input_ids", *(["token_type_ids"] if typed else []), "attention_mask"],
+            **self.settings,
             **named,
         }
-        if sentinels:
-            config["additional_special_tokens"] = sentinels
-            named["additional_special_tokens"] = sentinels  # type: ignore[assignment]
-        _write(folder / "tokenizer.json", self.backend.to_str(pretty=True))
-        _write(folder / "tokenizer_config.json", json.dumps(config, indent=2, ensure_ascii=False))
-        _write(folder / "special_tokens_map.json", json.dumps(named, indent=2, ensure_ascii=False))
+        if self.sentinels:
+            named["additional_special_tokens"] = [self._special[i] for i in self.sentinels]
+        if self.settings.get("additional_special_tokens"):
+            named["additional_special_tokens"] = self.settings["additional_special_tokens"]
+        config |= named
+        if self.chat_template is not None:
+            # Where it is read from first. The list of several in tokenizer_config.json stays beside it.
+            if isinstance(config.get("chat_template"), str):
+                del config["chat_template"]
+            _write(folder / "chat_template.jinja", self.chat_template)
+        _write(folder / "tokenizer_config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n")
+        _write(folder / "special_tokens_map.json", json.dumps(named, indent=2, ensure_ascii=False) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Tokenizer:
-        """Read a folder or a file: tokenizer.json, vocab.json with merges.txt (GPT-2), or vocab.txt (BERT).
+        """Read a folder or a file: tokenizer.json; vocab.json with merges.txt (GPT-2, OPT, BART, Qwen2, GPT);
+        vocab.txt (BERT); a SentencePiece model (T5, Llama) or two (Marian); tiktoken's ranks (Llama 3).
 
-        Raises TokenizerError where there is none.
+        Raises TokenizerError where there is none, naming the file and the line or the key.
         """
-        backend, declared = read(Path(path))
-        return cls(backend, roles_in(backend.get_vocab(with_added_tokens=True), declared))
+        path = Path(path)
+        file = find(path) if path.is_dir() else path
+        if file is not None and file.name in ("source.spm", "target.spm"):
+            from liju.vocab.marian import Marian
+
+            return Marian.read(file.parent)
+        found = read(path)
+        roles = roles_in(found.backend.get_vocab(with_added_tokens=True), found.roles)
+        return cls(found.backend, roles, settings=found.settings, chat_template=found.chat_template)
 
     def __len__(self) -> int:
         return self.size
@@ -210,35 +244,31 @@ class Tokenizer:
         return f"Tokenizer({self.kind}, {self.size} tokens, {self.fingerprint})"
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
-        if self._guard is not None:
-            return [self._encode_guarded(text) for text in texts]
         try:
-            found = self.backend.encode_batch_fast(texts, add_special_tokens=False)
+            found = self._encoder.encode_batch_fast(texts, add_special_tokens=False)
         except (TypeError, UnicodeEncodeError):
             # Half of a surrogate pair is no character and has no UTF-8.
             if not any(_SURROGATE.search(text) for text in texts):
                 raise
             texts = [_SURROGATE.sub("\ufffd", text) for text in texts]
-            found = self.backend.encode_batch_fast(texts, add_special_tokens=False)
+            found = self._encoder.encode_batch_fast(texts, add_special_tokens=False)
         return [encoding.ids for encoding in found]
 
-    def _make_guard(self) -> re.Pattern[str] | None:
-        """A pattern of the special tokens, if this vocabulary reads any of them from text; ours never do."""
+    def _make_encoder(self) -> Backend:
+        """The tokenizer, or one with a guard where it reads a special token from text; ours never do."""
         names = [token for i, token in self._special.items() if i != self.unk]
         tries = [text for name in names for text in (name, f" {name}", f"a{name}a")]
-        self._guard = None
         special = set(self._special) - {self.unk}
-        if any(special.intersection(ids) for ids in self.encode_batch(tries)):
-            return re.compile("|".join(re.escape(name) for name in sorted(names, key=len, reverse=True)))
-        return None
+        found = self.backend.encode_batch_fast(tries, add_special_tokens=False)
+        read = {i for encoding in found for i in encoding.ids} & special
+        return guarded(self.backend, [self._special[i] for i in sorted(read)]) if read else self.backend
 
-    def _encode_guarded(self, text: str) -> list[int]:
-        """Cut every special token's name after its first character, so that it cannot be read as one."""
-        assert self._guard is not None
-        cuts = [0, *(match.start() + 1 for match in self._guard.finditer(text)), len(text)]
-        pieces = [_SURROGATE.sub("\ufffd", text[a:b]) for a, b in pairwise(cuts)]
-        found = self.backend.encode_batch_fast(pieces, add_special_tokens=False)
-        return [i for encoding in found for i in encoding.ids]
+    @cached_property
+    def _frame(self) -> Frame | None:
+        """The template of the file, if it is one of [CLS] and [SEP]."""
+        frame = Frame.of(self.backend)
+        ids = frame.fill([], [])[0] if frame is not None else []
+        return frame if self.cls in ids and self.sep in ids else None
 
     def _token(self, i: int) -> str:
         token = self.backend.id_to_token(i)
@@ -247,25 +277,17 @@ class Tokenizer:
         if i in self._special:
             return self._special[i]
         if self._byte_level:
-            letters = [_BYTES.get(letter) for letter in token]
+            letters = [BYTES.get(letter) for letter in token]
             if None not in letters:
                 return bytes(letters).decode("utf-8", "backslashreplace")  # type: ignore[arg-type]
-        return token.replace("▁", " ") if self.kind == "unigram" else token
+        if self._spaced:
+            byte = _BYTE.fullmatch(token)
+            return f"\\x{byte[1].lower()}" if byte else token.replace("▁", " ")
+        return token
 
 
 def _write(path: Path, text: str) -> None:
     """Whole or not at all."""
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(text + "\n", encoding="utf-8")
+    partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)
-
-
-def _byte_letters() -> Iterator[tuple[str, int]]:
-    """The letter that stands for each byte in byte-level files: itself where printable, else from Ā on."""
-    shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    yield from ((chr(byte), byte) for byte in shown)
-    hidden = [byte for byte in range(256) if byte not in shown]
-    yield from ((chr(256 + n), byte) for n, byte in enumerate(hidden))
-
-
-_BYTES = dict(_byte_letters())

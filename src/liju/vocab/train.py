@@ -155,8 +155,9 @@ def _rank(number: int) -> int:
 
 def _existing(settings: config.Vocab, family: str) -> Tokenizer:
     """The tokenizer at settings.path, with the frame that the family puts around a text."""
-    backend, declared = read(Path(settings.path))
-    roles = roles_in(backend.get_vocab(with_added_tokens=True), declared)
+    found = read(Path(settings.path))
+    backend = found.backend
+    roles = roles_in(backend.get_vocab(with_added_tokens=True), found.roles)
     if family == "decoder" and "eos" in roles:
         # GPT-2 has one token for all: the end of a text is the start of the next, and padding is never
         # looked at.
