@@ -14,6 +14,7 @@ from liju.finetune import Classification, Example
 from liju.prompt import LanguageModel, LocalModel, classify
 from liju.prompt.reading import read_rows, read_tails
 from liju.prompt.running_text import RunningText
+from liju.prompt.writing import write
 
 PROMPTS = ["the room was", "房间很干净，", "the", "🙂 the soup was cold, the", "def f(x):\n  "]
 
@@ -64,6 +65,36 @@ def test_together_is_alone(exact, temperature):
         assert together[0].text != together[1].text
         again = exact.generate(PROMPTS[:1], **{**options, "seed": 6})
         assert again[0].text == together[1].text  # answer j draws from seed + j
+
+
+def test_each_ask_keeps_to_its_own_options(exact):
+    """Together with others that want something else: as alone."""
+    options = [
+        {"temperature": 0.0, "max_new_tokens": 9},
+        {"temperature": 1.5, "max_new_tokens": 4, "seed": 3},
+        {"temperature": 1.5, "max_new_tokens": 7, "seed": 4, "top": 2},
+        {"temperature": 0.5, "top_p": 0.5, "stop": ["e"], "top": 0},
+        {"max_new_tokens": 0},
+    ]
+    asks = [exact.ask("the room was", **one) for one in options]
+
+    def answers(asks):
+        pieces = [[] for _ in asks]
+        for at, piece in write(exact.model, exact.tokenizer, asks, exact.eos):
+            pieces[at].append(piece)
+        for one in pieces:
+            assert [piece.finish is not None for piece in one] == [False] * (len(one) - 1) + [True]
+        return pieces
+
+    for ask, together in zip(asks, answers(asks), strict=True):
+        (alone,) = answers([ask])
+        assert [(p.text, p.written, p.finish) for p in alone] == [
+            (p.text, p.written, p.finish) for p in together
+        ]
+        told = [[score for piece in pieces for score in piece.tokens] for pieces in (alone, together)]
+        assert [score.id for score in told[0]] == [score.id for score in told[1]]
+        assert bool(told[0]) == (ask.top is not None)
+        assert all(len(score.top) == ask.top for score in told[0])
 
 
 def test_probabilities_are_those_of_the_whole_row(exact):

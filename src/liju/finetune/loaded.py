@@ -171,7 +171,7 @@ class Loaded:
     def describe(self) -> dict[str, Any]:
         """What it is, for people and for the server."""
         return {
-            "name": self.bundle.folder.resolve().name,
+            "name": _name(self.bundle.folder.resolve()),
             "task": self.task,
             **{k: v for k, v in self._task.describe().items() if k != "name"},
             "family": self.model.config.family,
@@ -179,6 +179,12 @@ class Loaded:
             "vocabulary": self.tokenizer.size,
             "options": OPTIONS.get(self.task, {}),
         }
+
+
+def _name(folder: Path) -> str:
+    """What a model is called: as its folder, or as its run where it lies in one."""
+    run = folder.parent.parent
+    return run.name if folder.name == "bundle" and (run / "run.json").exists() else folder.name
 
 
 def _fields(item: Any) -> dict[str, str]:
