@@ -358,13 +358,18 @@ def test_a_task_without_an_answer_is_named(shapes, build, tmp_path):
         load_model(tmp_path / "b")
 
 
-def test_marians_two_vocabularies_are_not_read_as_one(foreign):
+def test_marians_tokenizer_is_of_three_files(foreign):
     folder = foreign("MarianMTModel")
-    for name in ("source.spm", "target.spm", "vocab.json"):
-        (folder / name).write_bytes(b"{}")
     assert import_folder(folder).tokenizer is None
     with pytest.raises(BundleError, match="no tokenizer"):
         load_model(folder)
+    (folder / "source.spm").write_bytes(b"{}")
+    with pytest.raises(BundleError, match=r"target\.spm: no such file"):
+        import_folder(folder)
+    for name in ("target.spm", "vocab.json"):
+        (folder / name).write_bytes(b"{}")
+    with pytest.raises(BundleError, match=r"vocab\.json: not an object of tokens and ids"):
+        import_folder(folder)
 
 
 def test_a_tokenizer_of_another_model_is_refused(foreign):

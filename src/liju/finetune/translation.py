@@ -52,7 +52,7 @@ class TranslationTask:
     ) -> Translation:
         """Pairs longer than the model's max_length cannot be trained on; they are listed in `too_long`."""
         sources = tokenizer.encode_batch([example["source"] for example in examples])
-        targets = tokenizer.encode_batch([example["target"] for example in examples])
+        targets = tokenizer.target.encode_batch([example["target"] for example in examples])
         kept = [
             i
             for i, pair in enumerate(zip(sources, targets, strict=True))

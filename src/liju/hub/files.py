@@ -12,6 +12,7 @@ from typing import Any
 
 from liju.errors import BundleError, LijuError
 from liju.vocab import Tokenizer
+from liju.vocab.formats import find
 
 __all__ = ["load_tokenizer", "read_json", "rename", "save_tokenizer", "write_json"]
 
@@ -26,11 +27,7 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path, longest: int) -> None:
 
 def load_tokenizer(folder: Path, required: bool) -> Tokenizer | None:
     """The tokenizer in a folder: ours is there, a plain Hugging Face folder may lack one."""
-    names = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "tokenizer.model")
-    # Marian cuts the two languages by two models and numbers their pieces in a third file: its own ids are
-    # not those of source.spm, so that this is not a vocabulary that can be read as one.
-    marian = (folder / "source.spm").exists() and not (folder / "tokenizer.json").exists()
-    if marian or not any((folder / name).exists() for name in names):
+    if find(folder) is None:
         if required:
             raise BundleError(f"{folder / 'tokenizer.json'}: no such file")
         return None

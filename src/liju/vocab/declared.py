@@ -13,7 +13,7 @@ from tokenizers import Tokenizer as Backend
 from liju.errors import TokenizerError
 from liju.vocab.special import ROLES
 
-__all__ = ["Declared", "read_object", "read_vocabulary"]
+__all__ = ["Declared", "is_cut", "read_object", "read_vocabulary"]
 
 # transformers' classes and model types -> how their files are read.
 _STYLES = {
@@ -169,7 +169,7 @@ def read_object(path: Path) -> dict[str, Any]:
 def read_vocabulary(path: Path) -> dict[str, int]:
     """A vocab.json: tokens and their ids. Raises TokenizerError naming the token."""
     words = _json(path, pairs=True)
-    if not isinstance(words, list) or not words:
+    if not isinstance(words, list) or not words or not all(isinstance(pair, tuple) for pair in words):
         raise TokenizerError(f"{path}: not an object of tokens and ids", hint="a vocab.json is one")
     ids: dict[str, int] = {}
     owners: dict[int, str] = {}
@@ -187,13 +187,18 @@ def read_vocabulary(path: Path) -> dict[str, int]:
     return ids
 
 
+def is_cut(error: json.JSONDecodeError) -> bool:
+    """Whether what is wrong is that the text ends."""
+    return error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated")
+
+
 def _json(path: Path, pairs: bool = False) -> Any:
     """`pairs`: the outermost object as a list of pairs, in which a name can be there twice."""
     try:
         text = path.read_text(encoding="utf-8")
         return json.loads(text, object_pairs_hook=list) if pairs else json.loads(text)
     except ValueError as error:  # UnicodeDecodeError is one
-        cut = isinstance(error, json.JSONDecodeError) and error.pos >= len(error.doc.rstrip())
+        cut = isinstance(error, json.JSONDecodeError) and is_cut(error)
         raise TokenizerError(
             f"{path}: not JSON ({error})", hint="it ends too early: copy it again" if cut else "copy it again"
         ) from None

@@ -10,6 +10,7 @@ from typing import Any
 from tokenizers import Tokenizer as Backend
 
 from liju.errors import TokenizerError
+from liju.vocab.declared import is_cut
 
 __all__ = ["fast_backend"]
 
@@ -24,10 +25,8 @@ def fast_backend(path: Path) -> Backend:
     except UnicodeDecodeError as error:
         raise TokenizerError(f"{path}: not UTF-8 (byte {error.start:,})", hint="copy it again") from None
     except json.JSONDecodeError as error:
-        cut = error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated")
-        raise TokenizerError(
-            f"{path}:{error.lineno}: {'cut off' if cut else 'not JSON'} ({error.msg})", hint="copy it again"
-        ) from None
+        what = "cut off" if is_cut(error) else "not JSON"
+        raise TokenizerError(f"{path}:{error.lineno}: {what} ({error.msg})", hint="copy it again") from None
     if not isinstance(said, dict) or not isinstance(said.get("model"), dict):
         raise TokenizerError(
             f"{path}: not a tokenizer: no key model", hint="it is a file that the library tokenizers writes"

@@ -34,8 +34,7 @@ def guarded(backend: Backend, names: list[str]) -> Backend:
     for name in sorted(names, key=len, reverse=True):
         # As it stands before the cut: itself, with ▁ for a space, or as the letters of its bytes.
         for text in {name, name.replace(" ", "▁"), "".join(LETTERS[byte] for byte in name.encode())}:
-            cuts = [cut for cut in range(1, len(text)) if (text[cut - 1], text[cut]) not in joined]
-            cut = next(iter(cuts), 1)
+            cut = min(range(1, len(text)), key=lambda cut: _price(text, cut, joined, vocabulary), default=1)
             patterns.append(f"{re.escape(text[:cut])}(?={re.escape(text[cut:])})")
     split = pre_tokenizers.Split(Regex("|".join(patterns)), "merged_with_previous")
     found = Backend(backend.model)
@@ -53,3 +52,11 @@ def guarded(backend: Backend, names: list[str]) -> Backend:
         (found.add_special_tokens if token.special else found.add_tokens)([token])
     found.encode_special_tokens = True
     return found
+
+
+def _price(
+    text: str, cut: int, joined: set[tuple[str, str]], vocabulary: dict[str, int]
+) -> tuple[bool, bool]:
+    """How much a cut would change: a piece that goes across it, two unknown characters that would be one."""
+    before, after = text[cut - 1], text[cut]
+    return (before, after) in joined, before not in vocabulary and after not in vocabulary

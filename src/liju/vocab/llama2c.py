@@ -21,15 +21,12 @@ def read_llama2c(path: Path) -> SentencePiece:
     """The model in the file. Raises TokenizerError where it is torn or something else."""
     raw, place = path.read_bytes(), 4
     texts: list[tuple[bytes, float]] = []
-    while 4 <= place < len(raw):
-        if place + 8 > len(raw):
-            break
+    while place + 8 <= len(raw):
         score, size = struct.unpack_from("<fi", raw, place)
-        place += 8
-        if size < 0 or place + size > len(raw):
+        if size < 0 or place + 8 + size > len(raw):
             break
-        texts.append((raw[place : place + size], score))
-        place += size
+        texts.append((raw[place + 8 : place + 8 + size], score))
+        place += 8 + size
     if place != len(raw) or len(texts) < 259 or texts[3][0] != b"<0x00>":
         raise TokenizerError(
             f"{path}: torn, or not of llama2.c (byte {min(place, len(raw)):,} of {len(raw):,})",

@@ -25,7 +25,7 @@ _ROLES = {"eos": "</s>", "unk": "<unk>", "pad": "<pad>"}
 
 class Marian(Tokenizer):
     """Text of the source is cut by source.spm, text of the target (`target`) by target.spm; the ids of the
-    pieces are those of vocab.json, whose pieces of neither model are never made.
+    pieces of both are those of vocab.json.
 
     A model of many targets is told which by a first token: ">>fra<< Good day." `backend` only knows the
     names of the tokens. It is saved as it was read, for transformers' MarianTokenizer.
@@ -115,9 +115,11 @@ class Marian(Tokenizer):
     def encode_with_ends(self, text: str) -> tuple[list[int], list[int]]:
         """The ids of a text as `encode` gives them, and how many characters of it are read with each."""
         code, rest = self._code(text)
-        ids, ends = self._sides[0].encode_with_ends(rest)
-        ids, ends = [self._source[i] for i in ids], [len(code) + end for end in ends]
-        return ([self._ids.get(code, self._source_unk), *ids], [len(code), *ends]) if code else (ids, ends)
+        pieces, ends = self._sides[0].encode_with_ends(rest)
+        return [*self._first(code), *self._known(rest, pieces)], [
+            *([len(code)] if code else []),
+            *(len(code) + end for end in ends),
+        ]
 
     def decode(self, ids: Iterable[int], special: bool = False) -> str:
         """The text of ids; special tokens are left out unless `special`."""
@@ -134,22 +136,40 @@ class Marian(Tokenizer):
             (folder / f"{name}.partial").replace(folder / name)
         self._save_settings(folder)
 
-    @property
-    def _source_unk(self) -> int:
-        return self._ids[self.roles["unk"]]
-
     def _code(self, text: str) -> tuple[str, str]:
         """The token that says which language to translate into, and the rest."""
         end = text.find("<<") + 2
         return (text[:end], text[end:]) if text.startswith(">>") and end > 1 else ("", text)
 
+    def _first(self, code: str) -> list[int]:
+        return [self._ids.get(code, self._ids[self.roles["unk"]])] if code else []
+
     def _encode(self, texts: list[str]) -> list[list[int]]:
         parts = [self._code(text) for text in texts]
         found = self._sides[0].encode_batch([rest for _, rest in parts])
         return [
-            [*([self._ids.get(code, self._source_unk)] if code else []), *(self._source[i] for i in ids)]
-            for (code, _), ids in zip(parts, found, strict=True)
+            [*self._first(code), *self._known(rest, pieces)]
+            for (code, rest), pieces in zip(parts, found, strict=True)
         ]
+
+    def _known(self, text: str, pieces: list[int]) -> list[int]:
+        """The ids of the pieces of one model in the vocabulary of both.
+
+        What this model does not know may still be a piece of the other; transformers looks its text up.
+        """
+        side = self._sides[0]
+        ids = [self._source[i] for i in pieces]
+        if side.unk in pieces:
+            normal: Any = side.backend.normalizer
+            starts = [start for start, _ in side._encoding(text).offsets] + [len(text)]
+            for place, start in enumerate(starts[:-1]):
+                if pieces[place] == side.unk:
+                    # To where the next begins: marks are not always counted to their letter.
+                    end = next((later for later in starts[place:] if later > start), len(text))
+                    name = normal.normalize_str(text[start:end]).strip("▁")
+                    if name not in self.roles.values():
+                        ids[place] = self._ids.get(name, ids[place])
+        return ids
 
     def _make_encoder(self) -> Backend:
         return self.backend  # the two sides have their own guards

@@ -24,15 +24,18 @@ from liju.vocab.sentencepiece import (
 
 __all__ = ["pieces_backend"]
 
-# Private characters that stand for something while a text is normalised.
-_TILDE, _OWN = "\U000f5e5e", 0x100000
+# Characters that are in no text (Unicode's 32 noncharacters, then private ones) stand for something while one
+# is normalised.
+_ASIDE = [*range(0xFDD2, 0xFDF0), *range(0x100000, 0x10FFFE)]
+_KEPT = ("\ufdd0", "\ufdd1")
 
 
 def pieces_backend(model: SentencePiece) -> Backend:
     """The same tokenizer in the form of `tokenizers`.
 
-    The charsmaps nmt_nfkc and nfkc are the file's own for every character. Sequences of combining marks in
-    another than Unicode's order, which SentencePiece leaves so, are put in that order.
+    The charsmaps (nmt_nfkc, nfkc, with _cf or without) are the file's own for every character. Where more
+    than one combining mark follows a letter, or one follows a ligature, they are composed and put in
+    Unicode's order, which SentencePiece does not do.
 
     >>> special = [("<unk>", 0, 2), ("<s>", 0, 3), ("</s>", 0, 3)]
     >>> pieces = [*special, ("▁a", -1.0, 1), ("b", -2.0, 1), ("▁", -9.0, 1)]
@@ -71,10 +74,11 @@ def pieces_backend(model: SentencePiece) -> Backend:
 
 
 def _unigram(model: SentencePiece) -> Any:
-    # A user's own symbol is taken wherever it stands: SentencePiece gives it more than its bytes could have.
+    # SentencePiece's score of a user's own symbol (unigram_model.cc): it is taken wherever it stands, for its
+    # bytes could not have more.
     best = max((score for _, score, kind in model.pieces if kind == NORMAL), default=0.0)
     scores = [
-        (text, len(text.encode()) * best + 1.0 if kind == USER_DEFINED else score)
+        (text, len(text.encode()) * best - 0.1 if kind == USER_DEFINED else score)
         for text, score, kind in model.pieces
     ]
     return models.Unigram(scores, unk_id=model.unk, byte_fallback=model.byte_fallback)
@@ -114,17 +118,18 @@ def _normalizers(model: SentencePiece, own: list[str]) -> list[Any]:
         # What the charsmap would change is put aside: a user's own symbols are read as they are.
         whole = normalizers.Sequence(steps)
         aside = [text for text in own if whole.normalize_str(text) != text]
-        marks = [(text, chr(_OWN + n)) for n, text in enumerate(sorted(aside, key=len, reverse=True))]
+        longest = sorted(aside, key=len, reverse=True)
+        marks = [(text, chr(mark)) for text, mark in zip(longest, _ASIDE, strict=False)]
         steps = [
             *(normalizers.Replace(text, mark) for text, mark in marks),
             *steps,
             *(normalizers.Replace(mark, text) for text, mark in marks),
         ]
     if model.remove_extra_whitespaces:
-        # ▁ is a space here: one that is in the text counts as one.
+        # At the end a ▁ that is in the text counts as a space, elsewhere not.
         steps += [
-            normalizers.Replace(Regex(f"[ {SPACE}]+"), " "),
-            normalizers.Replace(Regex("^ | $"), ""),
+            normalizers.Replace(Regex(" {2,}"), " "),
+            normalizers.Replace(Regex(rf"\A |[ {SPACE}]+\z"), ""),
         ]
     steps.append(normalizers.Replace(" ", SPACE))
     if model.dummy_prefix:
@@ -146,7 +151,7 @@ def _charsmap(model: SentencePiece) -> list[Any]:
     and drops the rest. So spaces, controls and compositions are done before, where the rule is Unicode's.
     """
     table = normalizers.Precompiled(model.charsmap)
-    if model.rule not in ("nmt_nfkc", "nfkc"):
+    if model.rule.removesuffix("_cf") not in ("nmt_nfkc", "nfkc"):
         return [table]
     said = {letter: table.normalize_str(letter) for letter in _invisible()}
     steps: list[Any] = []
@@ -154,9 +159,15 @@ def _charsmap(model: SentencePiece) -> list[Any]:
         letters = "".join(f"\\x{{{ord(letter):X}}}" for letter, text in said.items() if text == meant)
         if letters:
             steps.append(normalizers.Replace(Regex(f"[{letters}]"), meant))
-    # The wide tilde stays wide in the first rule: Japanese writes ranges with it.
-    tilde = table.normalize_str("～") == "～"
-    inner = [normalizers.NFKC(), table]
-    if tilde:
-        inner = [normalizers.Replace("～", _TILDE), *inner, normalizers.Replace(_TILDE, "～")]
-    return [*steps, *inner]
+    lower = [normalizers.Lowercase()] if model.rule.endswith("_cf") else []
+    # What the file leaves as it is: the wide tilde, of Japanese ranges, and the Turkish capital.
+    kept = zip("～İ", _KEPT, strict=True)
+    kept = [(letter, mark) for letter, mark in kept if table.normalize_str(letter) == letter]
+    return [
+        *steps,
+        *(normalizers.Replace(letter, mark) for letter, mark in kept),
+        normalizers.NFKC(),
+        *lower,
+        table,
+        *(normalizers.Replace(mark, letter) for letter, mark in kept),
+    ]

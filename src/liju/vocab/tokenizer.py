@@ -12,6 +12,7 @@ from itertools import accumulate, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tokenizers import Encoding
 from tokenizers import Tokenizer as Backend
 
 from liju.errors import TokenizerError
@@ -132,7 +133,7 @@ class Tokenizer:
         >>> tokenizer.tokens(ids), ends
         (['low', ' ', '\\\\xe4', '\\\\xbd', '\\\\x8e'], [3, 4, 5, 5, 5])
         """
-        encoding = self._encoder.encode(_SURROGATE.sub("\ufffd", text), add_special_tokens=False)
+        encoding = self._encoding(text)
         return encoding.ids, list(accumulate((end for _, end in encoding.offsets), max))
 
     def decode(self, ids: Iterable[int], special: bool = False) -> str:
@@ -254,14 +255,23 @@ class Tokenizer:
             found = self._encoder.encode_batch_fast(texts, add_special_tokens=False)
         return [encoding.ids for encoding in found]
 
+    def _encoding(self, text: str) -> Encoding:
+        return self._encoder.encode(_SURROGATE.sub("\ufffd", text), add_special_tokens=False)
+
     def _make_encoder(self) -> Backend:
         """The tokenizer, or one with a guard where it reads a special token from text; ours never do."""
-        names = [token for i, token in self._special.items() if i != self.unk]
-        tries = [text for name in names for text in (name, f" {name}", f"a{name}a")]
-        special = set(self._special) - {self.unk}
+        special = {i: name for i, name in self._special.items() if i != self.unk}
+        tries = [text for name in special.values() for text in (name, f" {name}", f"a{name}a")]
         found = self.backend.encode_batch_fast(tries, add_special_tokens=False)
-        read = {i for encoding in found for i in encoding.ids} & special
-        return guarded(self.backend, [self._special[i] for i in sorted(read)]) if read else self.backend
+        read = {i for encoding in found for i in encoding.ids} & special.keys()
+        if getattr(self.backend.model, "ignore_merges", False):  # a word that is a token is this token
+            own = self.backend.get_vocab(with_added_tokens=False)
+            read |= {i for i, name in special.items() if name in own}
+        if not read:
+            return self.backend
+        if self.unk is not None:  # any text may give it, so that no try tells whether it is read
+            read.add(self.unk)
+        return guarded(self.backend, [self._special[i] for i in sorted(read)])
 
     @cached_property
     def _frame(self) -> Frame | None:

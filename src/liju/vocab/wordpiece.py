@@ -38,8 +38,9 @@ def read_lines(path: Path, unk: str = "[UNK]") -> dict[str, int]:
 
 
 def lowercases(ids: dict[str, int], declared: Declared) -> bool:
-    """Whether text is lower-cased: what do_lower_case says, else whether the vocabulary has no capitals."""
-    said = declared.settings.get("do_lower_case")
+    """Whether text is lower-cased: what do_lower_case says, which is true where only the class is named; else
+    whether the vocabulary has no capitals."""
+    said = declared.settings.get("do_lower_case", "tokenizer_class" in declared.settings or None)
     if said is not None:
         return bool(said)
     return not any(re.fullmatch(r"(##)?[A-Z][A-Za-z]*", word) for word in ids)
