@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import pytest
 import torch
+from hub_export_toys import ENCDECS
 
 from liju import config
+from liju.config import Finetune
 from liju.errors import BundleError
+from liju.finetune.examples import Example
+from liju.finetune.translation import TranslationTask
 from liju.hub import load_bundle, save_bundle
 from liju.model import TransformerConfig
-from liju.vocab import train
+from liju.vocab import Tokenizer, train
 
 TEXTS = [
     "the low lowest lower river",
@@ -96,3 +101,71 @@ def test_a_tokenizer_that_is_missing_or_torn_is_named(tokenizers, build, tmp_pat
     path.unlink()
     with pytest.raises(BundleError, match=r"tokenizer\.json: no such file"):
         load_bundle(tmp_path / "b")
+
+
+def test_marians_tokenizer_travels_with_the_model(build, tmp_path):
+    """Two SentencePiece models and one table of ids; transformers reads the same from the bundle."""
+    transformers = pytest.importorskip("transformers")
+    sentencepiece = pytest.importorskip("sentencepiece")
+    pieces = set()
+    for side, texts in (("source", TEXTS[0::2]), ("target", TEXTS[1::2])):
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(texts),
+            model_prefix=str(tmp_path / side),
+            vocab_size=40,
+            hard_vocab_limit=False,
+            minloglevel=2,
+        )
+        (tmp_path / f"{side}.model").rename(tmp_path / f"{side}.spm")
+        model = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / f"{side}.spm"))
+        pieces |= {model.id_to_piece(i) for i in range(3, model.get_piece_size())}
+    names = ["</s>", "<unk>", *sorted(pieces), "<pad>"]
+    (tmp_path / "vocab.json").write_text(json.dumps({name: i for i, name in enumerate(names)}))
+    tokenizer = Tokenizer.load(tmp_path)
+    config = ENCDECS["marian"].replace(vocab_size=tokenizer.size)
+    save_bundle(tmp_path / "b", build(config), tokenizer, {"name": "translation", "max_length": 32})
+    bundle = load_bundle(tmp_path / "b")
+    assert bundle.architecture == "MarianMTModel"
+    assert bundle.tokenizer.fingerprint == tokenizer.fingerprint
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it recommends sacremoses, which it does not use here
+        theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "b")
+    assert type(theirs).__name__ == "MarianTokenizer" and theirs.model_max_length == config.max_length
+    for text in TEXTS[:4]:
+        assert theirs(text)["input_ids"] == [*bundle.tokenizer.encode(text), bundle.tokenizer.eos]
+        target = bundle.tokenizer.target.encode(text)
+        assert theirs(text_target=text)["input_ids"] == [*target, bundle.tokenizer.eos]
+    # Targets are cut by the target's model when the bundle is fine-tuned.
+    example = Example({"source": TEXTS[0], "target": TEXTS[1]}, "pairs:1")
+    made = TranslationTask(32).objective([example], tokenizer, Finetune(), 0)
+    assert [made.sources, made.targets] == [[tokenizer.encode(TEXTS[0])], [tokenizer.target.encode(TEXTS[1])]]
+    assert tokenizer.encode(TEXTS[1]) != tokenizer.target.encode(TEXTS[1])
+
+
+def test_a_chat_template_travels_with_the_model(tokenizers, build, tmp_path):
+    tokenizer = tokenizers["decoder"]
+    tokenizer.chat_template = "{{ messages[0].content }}"
+    save_bundle(tmp_path / "b", model_of(build, "decoder", tokenizer.size), tokenizer)
+    tokenizer.chat_template = None
+    assert load_bundle(tmp_path / "b").tokenizer.chat_template == "{{ messages[0].content }}"
+
+
+@pytest.mark.parametrize("family", ["encoder", "decoder", "encdec"])
+def test_a_tokenizer_that_does_not_fit_is_named_when_loaded(family, tokenizers, build, tmp_path):
+    tokenizer = tokenizers[family]
+    folder = tmp_path / "b"
+    save_bundle(folder, model_of(build, family, tokenizer.size), tokenizer)
+    path = folder / "tokenizer.json"
+    said = json.loads(path.read_text())
+    added = {**said["added_tokens"][0], "content": "<one more>", "id": tokenizer.size}
+    path.write_text(json.dumps({**said, "added_tokens": [*said["added_tokens"], added]}))
+    rows = rf"the tokenizer has {tokenizer.size + 1} tokens, the embedding {tokenizer.size} rows"
+    with pytest.raises(BundleError, match=rows) as caught:
+        load_bundle(folder)
+    assert "vocab_size in config.json" in caught.value.message and caught.value.hint
+    added["id"] = 10_000
+    path.write_text(json.dumps({**said, "added_tokens": [*said["added_tokens"], added]}))
+    with pytest.raises(
+        BundleError, match=r"tokenizer\.json: added_tokens\[\d+\]: '<one more>' has the id 10000"
+    ):
+        load_bundle(folder)

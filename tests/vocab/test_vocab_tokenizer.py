@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -225,6 +226,77 @@ def test_bert_token_for_token(tmp_path, name, size):
     assert train([], Vocab(path=str(folder), size=size), "encoder").size == size
     with pytest.raises(TokenizerError, match=f"{size} tokens, and 8192 were asked for"):
         train([], Vocab(path=str(folder), size=8192), "encoder")
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    """The real vocabularies with transformers' tokenizer of the same files."""
+    transformers = pytest.importorskip("transformers")
+
+    @cache
+    def get(name):
+        folder = tmp_path_factory.mktemp("real")
+        if name == "gpt2":
+            _unpack(folder, vocab_json="gpt2-bpe/encoder.json.gz", merges_txt="gpt2-bpe/vocab.bpe.gz")
+            theirs = transformers.GPT2Tokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))
+        else:
+            _unpack(folder, vocab_txt=f"bert-vocab/{name}.vocab.txt.gz")
+            theirs = transformers.BertTokenizer(str(folder / "vocab.txt"))
+        return Tokenizer.load(folder), theirs, folder
+
+    return get
+
+
+HARD = [
+    *MIXED,
+    "שלום עולם مرحبا بالعالم \u202eRTL\u202c",
+    "e\u0301 n\u0303 क्षि กำ 각 \u1100\u1161\u11a8 ﬁ Ａ１ ｶﾞ",
+    "\ta\r\nb \u00a0\u2028\u3000 \u200b\u200d \ufeff \x00\x7f",
+    "if (a[i] != b->c) { return *p++; } // 注释 ＃",
+    "I'LL they're 'tis it's ''s",
+    "㐀 𠀀 龘 ㋿ 々〆ヶ",
+    "x" * 300,
+]
+NAME = ["gpt2", "bert-base-chinese", "bert-base-uncased"]
+
+
+@pytest.mark.parametrize("name", NAME)
+@settings(max_examples=150)
+@given(text=st.one_of(st.text(), st.lists(st.sampled_from(HARD), max_size=3).map(" ".join)))
+@example(text=" ".join(HARD))
+def test_real_vocabularies_on_any_text(real, name, text):
+    ours, theirs, _ = real(name)
+    # Without its special tokens: those are read from text there, and never here.
+    ids = theirs(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    assert ours.encode(text) == ids
+    if name == "gpt2":
+        assert ours.decode(ids) == text
+
+
+@pytest.mark.parametrize("name", NAME[1:])
+def test_berts_slow_tokenizer_agrees(real, name):
+    from transformers.models.bert.tokenization_bert_legacy import BertTokenizerLegacy
+
+    ours, _, folder = real(name)
+    slow = BertTokenizerLegacy(str(folder / "vocab.txt"))
+    for text in HARD:
+        assert ours.encode(text) == slow(text, add_special_tokens=False)["input_ids"], text
+
+
+@pytest.mark.parametrize("name", NAME)
+def test_real_vocabularies_go_out(real, name, tmp_path):
+    from transformers import AutoTokenizer
+
+    ours, theirs, _ = real(name)
+    ours.save(tmp_path)
+    loaded, again = AutoTokenizer.from_pretrained(tmp_path), Tokenizer.load(tmp_path)
+    assert again.fingerprint == ours.fingerprint
+    for a, b in zip(HARD, [*HARD[1:], "y"], strict=True):
+        b = b or "y"
+        assert loaded(a)["input_ids"] == theirs(a)["input_ids"] == again.backend.encode(a).ids
+        assert loaded(a, b)["input_ids"] == theirs(a, b)["input_ids"]
+        both = [tokens(a, b, return_token_type_ids=True)["token_type_ids"] for tokens in (loaded, theirs)]
+        assert both[0] == both[1]
 
 
 def test_files_that_are_no_tokenizer_are_named(tmp_path):
