@@ -11,7 +11,7 @@ import liju
 from liju.cli import main
 from liju.errors import DataError, RequestError
 from liju.evaluate import accuracy, bootstrap, mcnemar
-from liju.finetune import Classification, Example, GenerationTask, TranslationTask
+from liju.finetune import Classification, Example, GenerationTask, Tagging, TranslationTask
 from liju.project.measuring import measures_of, mistakes_of, sliced
 from liju.project.side_by_side import side_by_side
 
@@ -216,17 +216,11 @@ def test_a_task_may_know_its_own_measures_and_an_unknown_one_has_its_right_answe
 
 
 def test_a_tagger_is_measured_by_words_and_by_entities():
-    class Tagger:
-        name = "tagging"
-        metric = "entity_f1"
-        scheme = "BIO"
-        labels = ("B-A", "I-A", "O")
-
     test = [Example({"words": "a b c", "tags": "B-A I-A O", "text": "a b c"}, "t:1")]
-    found = measures_of(Tagger(), [{"label": "B-A O O"}], test)  # type: ignore[arg-type]
+    found = measures_of(Tagging(["B-A", "I-A", "O"], 8), [{"label": "B-A O O"}], test)
     assert {name: round(one.value, 3) for name, one in found.items()} == {"entity_f1": 0, "accuracy": 0.667}
-    Tagger.metric = "accuracy"
-    assert set(measures_of(Tagger(), [{"label": "B-A O O"}], test)) == {"accuracy", "macro_f1"}  # type: ignore[arg-type]
+    words = [Example({"words": "a b c", "tags": "n v n", "text": "a b c"}, "t:1")]
+    assert set(measures_of(Tagging(["n", "v"], 8), [{"label": "n n n"}], words)) == {"accuracy", "macro_f1"}
 
 
 def test_the_report_of_a_run_has_intervals_slices_and_what_was_trained_on(tmp_path):

@@ -4,26 +4,16 @@ import json
 
 from project_toys import folders, steps_done, write
 
-from liju.finetune import Example
-from liju.finetune.translation import TranslationTask
-from liju.project.compare import _simple
-
-
-class Stub:
-    """What `_simple` reads of a run."""
-
-    class project:
-        class evaluate:
-            baselines = ("statistical",)
+from liju.finetune import Example, TranslationTask
 
 
 def test_it_learns_from_the_training_pairs_alone():
     pairs = [("a red dog", "ein roter Hund"), ("a dog", "ein Hund"), ("a red cat", "eine rote Katze")] * 3
     train = [Example({"source": a, "target": b}, f"train:{n}") for n, (a, b) in enumerate(pairs)]
     test = [Example({"source": "a dog", "target": "never seen"}, "test:1")]
-    ((name, note, answers),) = _simple(Stub, TranslationTask(max_length=8), train, test)  # type: ignore[arg-type]
-    assert name == "statistical" and "Model 1" in note
-    assert answers() == [{"text": "ein Hund"}]
+    (system,) = TranslationTask(max_length=8).baselines(["statistical"], train, test)
+    assert system.name == "statistical" and "Model 1" in system.note
+    assert system.answers() == [{"text": "ein Hund"}]
 
 
 def test_it_stands_in_the_table(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-__all__ = ["TASKS", "Answer", "Classification", "Example", "ExampleSet", "FillMask", "FillSpan"]
+__all__ = ["TASKS", "Answer", "Baseline", "Classification", "Example", "ExampleSet", "FillMask", "FillSpan"]
 __all__ += [
     "GenerationTask",
     "Labelled",
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from liju.finetune.lora import LoRALinear, add_lora, lora_layers, merge_lora, remove_lora
     from liju.finetune.pretrained import FillMask, FillSpan
     from liju.finetune.tagging import Tagged, Tagging
-    from liju.finetune.task import Answer, Task
+    from liju.finetune.task import Answer, Baseline, Task
     from liju.finetune.trainable import freeze
     from liju.finetune.translation import TranslationTask
 
@@ -51,7 +51,7 @@ _HOME = {
     **dict.fromkeys(("Example", "ExampleSet", "read_examples"), "examples"),
     **dict.fromkeys(("TASKS", "Loaded", "load", "pretrained_task"), "loaded"),
     **dict.fromkeys(("FillMask", "FillSpan"), "pretrained"),
-    **dict.fromkeys(("Answer", "Task"), "task"),
+    **dict.fromkeys(("Answer", "Baseline", "Task"), "task"),
     **dict.fromkeys(("Tagged", "Tagging"), "tagging"),
     "GenerationTask": "generation",
     "TranslationTask": "translation",

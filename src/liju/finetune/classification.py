@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
 from liju.config import Evaluate, Finetune
 from liju.errors import DataError, RequestError, did_you_mean
-from liju.evaluate import accuracy, f1
+from liju.evaluate import Measure, accuracy, accuracy_measure, f1, f1_measure
 from liju.finetune.examples import Example
-from liju.finetune.task import Answer
+from liju.finetune.task import Answer, Baseline
 from liju.model import Transformer
+from liju.ngram import NgramClassifier
 from liju.samples import Goal, Order, Sample, key_of, micro_batches
 from liju.vocab import Tokenizer
 
@@ -113,6 +115,9 @@ class Classification:
     name = "classification"
     metric = "accuracy"
     higher_is_better = True
+    shown: tuple[str, ...] = ("accuracy", "macro_f1")
+    options: ClassVar[dict[str, Any]] = {}
+    asked: tuple[str, ...] = ("text", "pair")
     needed: tuple[str, ...] = ("text", "label")
     optional: tuple[str, ...] = ("pair",)
 
@@ -210,3 +215,28 @@ class Classification:
 
     def right(self, answer: Answer, example: Example) -> bool:
         return answer["label"] == example["label"]
+
+    def measures(self, answers: Sequence[Answer], examples: Sequence[Example]) -> dict[str, Measure]:
+        got, want = [a["label"] for a in answers], [e["label"] for e in examples]
+        labels = sorted({*self.labels, *got, *want})
+        return {"accuracy": accuracy_measure(got, want), "macro_f1": f1_measure(got, want, labels=labels)}
+
+    def baselines(
+        self, wanted: Sequence[str], train: Sequence[Example], test: Sequence[Example]
+    ) -> list[Baseline]:
+        """The most frequent label, and an n-gram model of each label's texts."""
+        order, found = 5, []
+        most = Counter(example["label"] for example in train).most_common(1)[0][0]
+
+        def likeliest() -> list[Answer]:
+            model = NgramClassifier(order).fit([e.input for e in train], [e["label"] for e in train])
+            return [{"label": label} for label in model.predict([example.input for example in test])]
+
+        if "majority" in wanted:
+            found.append(
+                Baseline("majority class", f"always {most!r}", lambda: [{"label": most} for _ in test])
+            )
+        if "ngram" in wanted:
+            note = f"Kneser-Ney of characters, order {order}, a label each"
+            found.append(Baseline("n-gram", note, likeliest))
+        return found

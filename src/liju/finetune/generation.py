@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -11,9 +11,9 @@ import torch.nn.functional as F
 
 from liju.config import Evaluate, Finetune
 from liju.errors import RequestError
-from liju.evaluate import bits_per_byte
+from liju.evaluate import Measure, bits_per_byte, bits_per_byte_measure
 from liju.finetune.examples import Example
-from liju.finetune.task import Answer
+from liju.finetune.task import DECODING, Answer, Baseline
 from liju.generate import generate
 from liju.model import Transformer
 from liju.objective import Causal
@@ -46,6 +46,15 @@ class GenerationTask:
     name = "generation"
     metric = "bits_per_byte"
     higher_is_better = False
+    shown: tuple[str, ...] = ("bits_per_byte",)
+    options: ClassVar[dict[str, Any]] = {
+        "max_new_tokens": DECODING["max_new_tokens"],
+        "temperature": 0.0,
+        "top_k": 0,
+        "top_p": 1.0,
+        "seed": 0,
+    }
+    asked: tuple[str, ...] = ("text",)
     needed: tuple[str, ...] = ("text",)
     optional: tuple[str, ...] = ()
 
@@ -129,3 +138,13 @@ class GenerationTask:
 
     def right(self, answer: Answer, example: Example) -> bool | None:
         return None
+
+    def measures(self, answers: Sequence[Answer], examples: Sequence[Example]) -> dict[str, Measure]:
+        sizes = [len(example["text"].encode()) for example in examples]
+        return {"bits_per_byte": bits_per_byte_measure([answer["nats"] for answer in answers], sizes)}
+
+    def baselines(
+        self, wanted: Sequence[str], train: Sequence[Example], test: Sequence[Example]
+    ) -> list[Baseline]:
+        """None here: an n-gram model wants the pre-training text too, which the evaluation step has."""
+        return []

@@ -37,22 +37,6 @@ TASKS = {
 }
 
 
-# What a request may choose, and what it is when it does not.
-_SEARCH = ("beam", "length_penalty", "max_new_tokens")
-DECODING = {name: Evaluate.model_fields[name].default for name in _SEARCH}
-OPTIONS: dict[str, dict[str, Any]] = {
-    "translation": DECODING,
-    "fill-span": DECODING,
-    "generation": {
-        "max_new_tokens": DECODING["max_new_tokens"],
-        "temperature": 0.0,
-        "top_k": 0,
-        "top_p": 1.0,
-        "seed": 0,
-    },
-}
-
-
 def pretrained_task(family: str, max_length: int) -> FillMask | FillSpan | GenerationTask:
     """What a model of this family can do before fine-tuning."""
     return {"encoder": FillMask, "decoder": GenerationTask, "encdec": FillSpan}[family](max_length)
@@ -72,7 +56,7 @@ def options_of(task: str, options: dict[str, Any]) -> tuple[Evaluate, dict[str, 
 
     Raises RequestError for one that has no effect on this task.
     """
-    known = OPTIONS.get(task, {})
+    known = TASKS[task].options
     for name in options:
         if name not in known:
             allowed = ", ".join(known) or "no options"
@@ -128,13 +112,16 @@ class Loaded:
         Raises RequestError for what cannot be answered: an empty text, an unknown option, a missing pair.
         """
         one = isinstance(texts, str | Mapping) or not isinstance(texts, Iterable)
-        inputs = [_fields(item) for item in ([texts] if one else texts)]
+        asked = self._task.asked
+        inputs = [_fields(item, asked) for item in ([texts] if one else texts)]
         if isinstance(pairs, str):
             pairs = [pairs]
         if pairs is not None:
             if len(pairs) != len(inputs):
                 raise RequestError(f"{len(inputs)} texts and {len(pairs)} pairs", hint="give each text one")
-            inputs = [_fields({**values, "pair": pair}) for values, pair in zip(inputs, pairs, strict=True)]
+            inputs = [
+                _fields({**values, "pair": pair}, asked) for values, pair in zip(inputs, pairs, strict=True)
+            ]
         settings, extra = options_of(self.task, options)
         answers: list[Answer] = self._task.answer(self.model, self.tokenizer, inputs, settings, **extra)
         return answers[0] if one else answers
@@ -177,7 +164,7 @@ class Loaded:
             "family": self.model.config.family,
             "parameters": sum(p.numel() for p in self.model.parameters()),
             "vocabulary": self.tokenizer.size,
-            "options": OPTIONS.get(self.task, {}),
+            "options": self._task.options,
         }
 
 
@@ -187,25 +174,34 @@ def _name(folder: Path) -> str:
     return run.name if folder.name == "bundle" and (run / "run.json").exists() else folder.name
 
 
-def _fields(item: Any) -> dict[str, str]:
-    """What is asked, by field; a plain text is {"text": ...}."""
+def _fields(item: Any, asked: Sequence[str] = ("text", "pair")) -> dict[str, str]:
+    """What is asked, by field; a plain text is {"text": ...}. The text and its pair also stand under the
+    names that the task has for them.
+
+    >>> _fields({"question": "Who?", "context": "Ada."}, ("question", "context"))
+    {'text': 'Who?', 'pair': 'Ada.', 'question': 'Who?', 'context': 'Ada.'}
+    """
     if isinstance(item, str):
-        return {"text": item}
-    hint = 'give a text, or {"text": ...} or {"text": ..., "pair": ...}'
+        item = {"text": item}
+    usual = [f'{{"{asked[0]}": ...}}', *([f'{{"{asked[0]}": ..., "{asked[1]}": ...}}'] if asked[1:] else [])]
+    hint = f"give a text, or {' or '.join(usual)}"
     if not isinstance(item, Mapping):
         raise RequestError(f"{item!r:.60} is not a text", hint=hint)
+    known = dict.fromkeys(("text", "pair", "source", *asked))
     for name, value in item.items():
-        if name not in ("text", "pair", "source"):
-            raise RequestError(
-                f"unknown field {name!r}", hint=did_you_mean(str(name), ["text", "pair"]) or hint
-            )
+        if name not in known:
+            raise RequestError(f"unknown field {name!r}", hint=did_you_mean(str(name), known) or hint)
         if not isinstance(value, str):
             raise RequestError(f"{name}: {value!r:.60} is not a text", hint=hint)
-    if "source" in item:
-        return {"text": item["source"], **item}
-    if "text" not in item:
+    text = next((item[name] for name in ("text", asked[0], "source") if name in item), None)
+    if text is None:
         raise RequestError("no text", hint=hint)
-    return dict(item)
+    found = {"text": text, **item, asked[0]: text}
+    if asked[1:]:
+        pair = item.get("pair", item.get(asked[1]))
+        found |= {} if pair is None else {"pair": pair, asked[1]: pair}
+    order = dict.fromkeys(("text", "pair", *asked))
+    return {name: found[name] for name in (*order, *(n for n in found if n not in order)) if name in found}
 
 
 def _array(ids: Sequence[int | None]):

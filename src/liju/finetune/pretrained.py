@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
 from liju.config import Evaluate
 from liju.errors import RequestError
-from liju.finetune.task import Answer
+from liju.finetune.task import DECODING, Answer
 from liju.generate import generate
 from liju.model import Transformer
 from liju.samples import Goal, Sample, assemble
@@ -24,6 +24,8 @@ class FillMask:
 
     name = "fill-mask"
     mark = "[MASK]"
+    options: ClassVar[dict[str, Any]] = {}
+    asked: tuple[str, ...] = ("text",)
 
     def __init__(self, max_length: int):
         self.max_length = max_length
@@ -82,6 +84,8 @@ class FillSpan:
     """`The <extra_id_0> on the mat.` to the span that fits best."""
 
     name = "fill-span"
+    options: ClassVar[dict[str, Any]] = DECODING
+    asked: tuple[str, ...] = ("text",)
 
     def __init__(self, max_length: int):
         self.max_length = max_length

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
 from liju.config import Evaluate, Finetune
 from liju.errors import DataError, RequestError, did_you_mean
-from liju.evaluate import accuracy, entities, entity_scores, f1, scheme_of
+from liju.evaluate import (
+    Measure,
+    accuracy,
+    entities,
+    entity_measure,
+    entity_scores,
+    f1,
+    scheme_of,
+    tag_measure,
+)
 from liju.evaluate.metrics.entities import Scheme
 from liju.finetune.examples import Example
-from liju.finetune.task import Answer
+from liju.finetune.task import Answer, Baseline
 from liju.model import Transformer
+from liju.ngram import HiddenMarkovTagger
 from liju.samples import Goal, Order, Sample, key_of, micro_batches
 from liju.text import running
 from liju.vocab import Tokenizer
@@ -117,6 +128,8 @@ class Tagging:
 
     name = "tagging"
     higher_is_better = True
+    options: ClassVar[dict[str, Any]] = {}
+    asked: tuple[str, ...] = ("text",)
     needed: tuple[str, ...] = ("text", "words", "tags")
     optional: tuple[str, ...] = ()
 
@@ -125,6 +138,7 @@ class Tagging:
         self.number = {label: i for i, label in enumerate(self.labels)}
         self.scheme: Scheme | None = _scheme(self.labels)
         self.metric = "entity_f1" if self.scheme else "accuracy"
+        self.shown: tuple[str, ...] = ("entity_f1", "accuracy") if self.scheme else ("accuracy", "macro_f1")
 
     @classmethod
     def of(cls, examples: Sequence[Example], max_length: int) -> Tagging:
@@ -240,6 +254,39 @@ class Tagging:
 
     def right(self, answer: Answer, example: Example) -> bool:
         return answer["label"] == " ".join(example["tags"].split())
+
+    def measures(self, answers: Sequence[Answer], examples: Sequence[Example]) -> dict[str, Measure]:
+        got, want = [a["label"].split() for a in answers], [e["tags"].split() for e in examples]
+        words = {"accuracy": tag_measure(got, want)}
+        if self.scheme:
+            return {"entity_f1": entity_measure(got, want, self.scheme), **words}
+        return {**words, "macro_f1": tag_measure(got, want, "macro", self.labels)}
+
+    def baselines(
+        self, wanted: Sequence[str], train: Sequence[Example], test: Sequence[Example]
+    ) -> list[Baseline]:
+        """Each word's most frequent tag, and a hidden Markov model."""
+        words, tags = [e["words"].split() for e in train], [e["tags"].split() for e in train]
+        found = []
+
+        def frequent() -> list[Answer]:
+            counts: dict[str, Counter[str]] = {}
+            for sentence, own in zip(words, tags, strict=True):
+                for word, tag in zip(sentence, own, strict=True):
+                    counts.setdefault(word, Counter())[tag] += 1
+            usual = Counter(tag for own in tags for tag in own).most_common(1)[0][0]
+            best = {word: own.most_common(1)[0][0] for word, own in counts.items()}
+            return [{"label": " ".join(best.get(w, usual) for w in e["words"].split())} for e in test]
+
+        def likeliest() -> list[Answer]:
+            tagger = HiddenMarkovTagger().fit(words, tags)
+            return [{"label": " ".join(tagger.tag(example["words"].split()))} for example in test]
+
+        if "majority" in wanted:
+            found.append(Baseline("most frequent tag", "of each word", frequent))
+        if "ngram" in wanted:
+            found.append(Baseline("n-gram", "hidden Markov model of tags, order 2", likeliest))
+        return found
 
 
 def _scheme(labels: Sequence[str]) -> Scheme | None:

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
 
 from liju.config import Evaluate, Finetune
+from liju.evaluate import Measure
 from liju.finetune.examples import Example
 from liju.model import Transformer
 from liju.objective import Objective
 from liju.vocab import Tokenizer
 
-__all__ = ["Answer", "Task"]
+__all__ = ["DECODING", "Answer", "Baseline", "Task"]
 
 # What a model answers to one input; always has `label` or `text`.
 Answer = dict[str, Any]
+
+
+# How a text is searched for, where a request does not say.
+_SEARCH = ("beam", "length_penalty", "max_new_tokens")
+DECODING: dict[str, Any] = {name: Evaluate.model_fields[name].default for name in _SEARCH}
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A system without a network: its name in the table, a remark, and how to have its answers."""
+
+    name: str
+    note: str
+    answers: Callable[[], list[Answer]]
 
 
 class Task(Protocol):
@@ -23,6 +39,9 @@ class Task(Protocol):
     name: str
     metric: str  # the number that the table is sorted by
     higher_is_better: bool
+    shown: tuple[str, ...]  # the metrics that the score table shows, of `score`
+    options: ClassVar[dict[str, Any]]  # what a request may choose, and what it is when it does not
+    asked: tuple[str, ...]  # fields of a request: a plain text is the first, its pair the second
     needed: tuple[str, ...]  # fields that an example must have
     optional: tuple[str, ...]
     max_length: int
@@ -63,6 +82,17 @@ class Task(Protocol):
 
     def score(self, answers: Sequence[Answer], examples: Sequence[Example]) -> dict[str, float]:
         """The metrics of these answers."""
+        ...
+
+    def measures(self, answers: Sequence[Answer], examples: Sequence[Example]) -> dict[str, Measure]:
+        """A measure for each metric that has one, under its name, the main one first: what intervals,
+        paired tests and slices are made of."""
+        ...
+
+    def baselines(
+        self, wanted: Sequence[str], train: Sequence[Example], test: Sequence[Example]
+    ) -> list[Baseline]:
+        """The simple systems beside it, of those `wanted` by evaluate.baselines."""
         ...
 
     def right(self, answer: Answer, example: Example) -> bool | None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from liju.config import Evaluate, Finetune
 from liju.errors import DataError, RequestError
-from liju.evaluate import bleu, chrf
+from liju.evaluate import Measure, bleu, bleu_measure, chrf, chrf_measure
 from liju.finetune.examples import Example
-from liju.finetune.task import Answer
+from liju.finetune.task import DECODING, Answer, Baseline
 from liju.generate import generate
 from liju.model import Transformer
+from liju.ngram import StatisticalTranslator, TranslationMemory
 from liju.objective import Translation
 from liju.vocab import Tokenizer
 
@@ -24,6 +25,9 @@ class TranslationTask:
     name = "translation"
     metric = "bleu"
     higher_is_better = True
+    shown: tuple[str, ...] = ("bleu", "chrf")
+    options: ClassVar[dict[str, Any]] = DECODING
+    asked: tuple[str, ...] = ("text",)
     needed: tuple[str, ...] = ("source", "target")
     optional: tuple[str, ...] = ()
 
@@ -114,3 +118,34 @@ class TranslationTask:
 
     def right(self, answer: Answer, example: Example) -> bool | None:
         return True if answer["text"].strip() == example["target"].strip() else None
+
+    def measures(self, answers: Sequence[Answer], examples: Sequence[Example]) -> dict[str, Measure]:
+        got, want = [a["text"] for a in answers], [e["target"] for e in examples]
+        return {"bleu": bleu_measure(got, want), "chrf": chrf_measure(got, want)}
+
+    def baselines(
+        self, wanted: Sequence[str], train: Sequence[Example], test: Sequence[Example]
+    ) -> list[Baseline]:
+        """The source as it is, the nearest training pair, and phrases by counting."""
+        most = 100_000  # pairs: a few minutes of one thread, and a few GB
+        found = []
+
+        def nearest() -> list[Answer]:
+            memory = TranslationMemory().fit([e["source"] for e in train], [e["target"] for e in train])
+            return [{"text": text} for text in memory.translate([e["source"] for e in test])]
+
+        def phrases() -> list[Answer]:
+            part = train[:most]
+            model = StatisticalTranslator().fit([e["source"] for e in part], [e["target"] for e in part])
+            return [{"text": text} for text in model.translate([e["source"] for e in test])]
+
+        if {"ngram", "retrieval"} & set(wanted):
+            found.append(Baseline("n-gram", "translation memory: the nearest training pair", nearest))
+        if "statistical" in wanted:
+            note = "phrases by IBM Model 1, Kneser-Ney, beam search"
+            note += f"; the first {most:,} pairs" if len(train) > most else ""
+            found.append(Baseline("statistical", note, phrases))
+        if "majority" in wanted:
+            copied: list[Answer] = [{"text": example["source"]} for example in test]
+            found.append(Baseline("copy", "the source as it is", lambda: copied))
+        return found

@@ -3,9 +3,10 @@
 from liju.objective.base import Objective
 from liju.objective.causal import Causal
 from liju.objective.denoising import Denoising, span_counts
+from liju.objective.kinds import KINDS
 from liju.objective.loss import held_out, losses
 from liju.objective.masked import Masked
 from liju.objective.translation import Translation
 
-__all__ = ["Causal", "Denoising", "Masked", "Objective", "Translation", "held_out", "losses"]
+__all__ = ["KINDS", "Causal", "Denoising", "Masked", "Objective", "Translation", "held_out", "losses"]
 __all__ += ["span_counts"]

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from liju.objective.kinds import kind_of
 from liju.samples.batch import Batch
 from liju.samples.layout import Layout, micro_batches
 
@@ -39,7 +39,8 @@ class Predicts(Protocol):
 def losses(
     model: Predicts, batch: Batch, label_smoothing: float = 0.0
 ) -> dict[str, tuple[Float[Tensor, ""], float]]:
-    """For each head, the weighted sum of its cross-entropies (nats) and the sum of the weights.
+    """For each head, the weighted sum of its losses (nats, where they are cross-entropies) and the sum of
+    the weights.
 
     Only the places that are predicted reach the heads. `label_smoothing` is for words alone.
     """
@@ -50,7 +51,7 @@ def losses(
         if logits.dtype in (torch.bfloat16, torch.float16):
             logits = logits.float()
         smoothing = label_smoothing if name == "words" else 0.0
-        each = F.cross_entropy(logits, targets.value, reduction="none", label_smoothing=smoothing)
+        each = kind_of(targets.loss)(logits, targets, smoothing)
         weight = targets.weight.to(each.dtype)
         found[name] = ((each * weight).sum(), float(targets.weight.sum()))
     return found
@@ -86,8 +87,10 @@ def held_out(
                 hidden = model(batch).flatten(0, 1)
                 for name, targets in batch.targets.items():
                     logits = model.predict(name, hidden.index_select(0, targets.index)).float()
-                    nats = F.cross_entropy(logits, targets.value, reduction="none") * targets.weight
-                    right = (logits.argmax(-1) == targets.value) * targets.weight
+                    nats = kind_of(targets.loss)(logits, targets, 0.0) * targets.weight
+                    right = targets.weight * torch.nan
+                    if targets.loss == "class":
+                        right = (logits.argmax(-1) == targets.value) * targets.weight
                     row = np.array(
                         [float(nats.double().sum()), float(right.sum()), float(targets.weight.sum())]
                     )
@@ -97,7 +100,8 @@ def held_out(
     scores: dict[str, float] = {}
     for name, (nats, right, weight) in totals.items():
         scores[name] = nats / max(weight, 1e-9)
-        scores[f"{name}_accuracy"] = right / max(weight, 1e-9)
+        if not np.isnan(right):
+            scores[f"{name}_accuracy"] = right / max(weight, 1e-9)
         scores[f"{name}_nats"] = nats
         scores[f"{name}_count"] = weight
     scores["loss"] = sum(objective.weights.get(name, 1.0) * scores[name] for name in totals)

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from liju.evaluate import METRICS, Average, Interval, Measure, ScoreTable, bootstrap, paired_bootstrap
-from liju.finetune import Answer, Example, Task, finetune
-from liju.ngram import (
-    HiddenMarkovTagger,
-    KneserNey,
-    NgramClassifier,
-    StatisticalTranslator,
-    TranslationMemory,
-)
+from liju.finetune import Answer, Baseline, Example, Task, finetune
+from liju.ngram import KneserNey
 from liju.project.directory import Stopped, write_json
 from liju.project.leaks import examples_of
 from liju.project.measuring import RESAMPLES, measures_of, mistakes_of, sliced
@@ -38,7 +31,7 @@ def evaluate_step(run: Run, folder: Path) -> dict[str, Any]:
     examples = examples_of(run)
     own = trained(run.ensure("finetune").folder)
     task = TASK_TYPES[project.finetune.task].from_description(dict(own.bundle.task))
-    metrics = [name for name in METRICS if name in _metrics(task)]
+    metrics = [name for name in METRICS if name in task.shown]
     table = ScoreTable(metrics, main=MAIN)
 
     def answered(seed: int, pretrained: bool) -> list[Answer]:
@@ -46,8 +39,8 @@ def evaluate_step(run: Run, folder: Path) -> dict[str, Any]:
         return _answers(run, folder, task, examples.train, examples.test, seed, pretrained)
 
     systems: dict[str, tuple[str, Callable[[], list[list[Answer]]]]] = {}
-    for name, note, answers in _simple(run, task, examples.train, examples.test):
-        systems[name] = (note, lambda answers=answers: [answers()])
+    for simple in _simple(run, task, examples.train, examples.test):
+        systems[simple.name] = (simple.note, lambda answers=simple.answers: [answers()])
     seeds = range(project.evaluate.seeds)
     if "scratch" in project.evaluate.baselines:
         systems["from scratch"] = (
@@ -110,15 +103,6 @@ def _compare(table: ScoreTable, measures: dict[str, dict[str, Measure]]) -> None
     ]
 
 
-def _metrics(task: Task) -> tuple[str, ...]:
-    return {
-        "classification": ("accuracy", "macro_f1"),
-        "tagging": ("entity_f1", "accuracy") if task.metric == "entity_f1" else ("accuracy", "macro_f1"),
-        "translation": ("bleu", "chrf"),
-        "generation": ("bits_per_byte",),
-    }[task.name]
-
-
 def _answers(
     run: Run,
     folder: Path,
@@ -168,54 +152,11 @@ def _answers(
     return answers
 
 
-def _simple(
-    run: Run, task: Task, train: Sequence[Example], test: Sequence[Example]
-) -> list[tuple[str, str, Callable[[], list[Answer]]]]:
-    """The systems without a network: name, remark, answers."""
+def _simple(run: Run, task: Task, train: Sequence[Example], test: Sequence[Example]) -> list[Baseline]:
+    """The systems without a network."""
     wanted = run.project.evaluate.baselines
-    found: list[tuple[str, str, Callable[[], list[Answer]]]] = []
-    if task.name == "classification":
-        most = Counter(example["label"] for example in train).most_common(1)[0][0]
-        if "majority" in wanted:
-            found.append(("majority class", f"always {most!r}", lambda: [{"label": most} for _ in test]))
-        if "ngram" in wanted:
-            order = 5
-
-            def label() -> list[Answer]:
-                model = NgramClassifier(order).fit(
-                    [example.input for example in train], [example["label"] for example in train]
-                )
-                return [{"label": found} for found in model.predict([example.input for example in test])]
-
-            found.append(("n-gram", f"Kneser-Ney of characters, order {order}, a label each", label))
-    elif task.name == "tagging":
-        found += _taggers(wanted, train, test)
-    elif task.name == "translation":
-        if {"ngram", "retrieval"} & set(wanted):
-
-            def nearest() -> list[Answer]:
-                memory = TranslationMemory().fit(
-                    [example["source"] for example in train], [example["target"] for example in train]
-                )
-                return [{"text": text} for text in memory.translate([e["source"] for e in test])]
-
-            found.append(("n-gram", "translation memory: the nearest training pair", nearest))
-        if "statistical" in wanted:
-            most = 100_000  # a few minutes of one thread, and a few GB
-
-            def phrases() -> list[Answer]:
-                pairs = [(example["source"], example["target"]) for example in train[:most]]
-                model = StatisticalTranslator().fit(
-                    [source for source, _ in pairs], [target for _, target in pairs]
-                )
-                return [{"text": text} for text in model.translate([e["source"] for e in test])]
-
-            note = "phrases by IBM Model 1, Kneser-Ney, beam search"
-            note += f"; the first {most:,} pairs" if len(train) > most else ""
-            found.append(("statistical", note, phrases))
-        if "majority" in wanted:
-            found.append(("copy", "the source as it is", lambda: [{"text": e["source"]} for e in test]))
-    elif "ngram" in wanted:
+    found = task.baselines(wanted, train, test)
+    if task.name == "generation" and "ngram" in wanted:
         tokenizer = trained(run.ensure("pretrain").folder).tokenizer
 
         def nats() -> list[Answer]:
@@ -224,40 +165,13 @@ def _simple(
 
             shards = TokenShards(run.ensure("samples").folder / "train")
             ids = tokenizer.encode_batch([example["text"] for example in train])
-            model = KneserNey(5, vocabulary=tokenizer.size).fit([*shards.documents(), *ids])
+            model = KneserNey(5, vocabulary=tokenizer.size, end=tokenizer.eos)
+            model.fit([*shards.documents(), *ids])
             rows = tokenizer.encode_batch([example["text"] for example in test])
             return [{"nats": -float(total)} for total in model.totals(rows)]
 
-        found.append(("n-gram", "modified Kneser-Ney of tokens, order 5, on the same text", nats))
-    return found
-
-
-def _taggers(
-    wanted: Sequence[str], train: Sequence[Example], test: Sequence[Example]
-) -> list[tuple[str, str, Callable[[], list[Answer]]]]:
-    """Each word's most frequent tag, and a hidden Markov model."""
-    words = [example["words"].split() for example in train]
-    tags = [example["tags"].split() for example in train]
-    found: list[tuple[str, str, Callable[[], list[Answer]]]] = []
-    if "majority" in wanted:
-
-        def frequent() -> list[Answer]:
-            counts: dict[str, Counter[str]] = {}
-            for sentence, own in zip(words, tags, strict=True):
-                for word, tag in zip(sentence, own, strict=True):
-                    counts.setdefault(word, Counter())[tag] += 1
-            usual = Counter(tag for own in tags for tag in own).most_common(1)[0][0]
-            best = {word: own.most_common(1)[0][0] for word, own in counts.items()}
-            return [{"label": " ".join(best.get(w, usual) for w in e["words"].split())} for e in test]
-
-        found.append(("most frequent tag", "of each word", frequent))
-    if "ngram" in wanted:
-
-        def likeliest() -> list[Answer]:
-            tagger = HiddenMarkovTagger().fit(words, tags)
-            return [{"label": " ".join(tagger.tag(example["words"].split()))} for example in test]
-
-        found.append(("n-gram", "hidden Markov model of tags, order 2", likeliest))
+        note = "modified Kneser-Ney of tokens, order 5, on the same text"
+        found.append(Baseline("n-gram", note, nats))
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
@@ -12,22 +12,15 @@ from liju.evaluate import (
     Measure,
     Metric,
     Slice,
-    accuracy_measure,
-    bits_per_byte_measure,
-    bleu_measure,
-    chrf_measure,
-    entity_measure,
-    f1_measure,
     groups_of,
     mean_measure,
     slices,
-    tag_measure,
     whole,
     worst,
 )
 from liju.finetune import Answer, Example, Task
 
-__all__ = ["Measured", "measures_of", "metric_named", "mistakes_of", "shown", "sliced"]
+__all__ = ["measures_of", "metric_named", "mistakes_of", "shown", "sliced"]
 
 # Fields that hold the right answer.
 EXPECTED = ("label", "target", "tags", "answer")
@@ -35,19 +28,10 @@ EXPECTED = ("label", "target", "tags", "answer")
 RESAMPLES = 1000
 
 
-@runtime_checkable
-class Measured(Protocol):
-    """A task that knows the measures of its own answers; any task may have this method."""
-
-    def measures(self, answers: Sequence[Answer], examples: Sequence[Example]) -> dict[str, Measure]:
-        """A measure for each metric of `score` that has one, under the same name; the main one first."""
-        ...
-
-
 def measures_of(task: Task, answers: Sequence[Answer], examples: Sequence[Example]) -> dict[str, Measure]:
     """The measures of one system's answers, by the name of the metric; the task's main metric first.
 
-    A task that liju does not know here and that is not `Measured` has the share of right answers, or none.
+    A task that says nothing of them has the share of right answers, or none.
 
     >>> from liju.finetune import Classification
     >>> test = [Example({"text": "a", "label": "pos"}, "x:1"), Example({"text": "b", "label": "neg"}, "x:2")]
@@ -55,24 +39,9 @@ def measures_of(task: Task, answers: Sequence[Answer], examples: Sequence[Exampl
     >>> {name: round(measure.value, 3) for name, measure in found.items()}
     {'accuracy': 0.5, 'macro_f1': 0.333}
     """
-    if isinstance(task, Measured):
-        return task.measures(answers, examples)
-    if task.name == "classification":
-        got, want = [a["label"] for a in answers], [e["label"] for e in examples]
-        labels = sorted({*getattr(task, "labels", []), *got, *want})
-        return {"accuracy": accuracy_measure(got, want), "macro_f1": f1_measure(got, want, labels=labels)}
-    if task.name == "tagging":
-        got, want = [a["label"].split() for a in answers], [e["tags"].split() for e in examples]
-        words = {"accuracy": tag_measure(got, want)}
-        if task.metric == "entity_f1":
-            return {"entity_f1": entity_measure(got, want, getattr(task, "scheme", None)), **words}
-        return {**words, "macro_f1": tag_measure(got, want, "macro", getattr(task, "labels", []))}
-    if task.name == "translation":
-        got, want = [a["text"] for a in answers], [e["target"] for e in examples]
-        return {"bleu": bleu_measure(got, want), "chrf": chrf_measure(got, want)}
-    if task.name == "generation":
-        sizes = [len(example["text"].encode()) for example in examples]
-        return {"bits_per_byte": bits_per_byte_measure([answer["nats"] for answer in answers], sizes)}
+    own = getattr(task, "measures", None)
+    if own is not None:
+        return own(answers, examples)
     right = [task.right(answer, example) for answer, example in zip(answers, examples, strict=True)]
     if any(one is None for one in right):
         return {}

@@ -8,9 +8,9 @@ from typing import Any, get_args, get_type_hints
 
 import torch
 
-from liju.config import Model, Problem, Project
+from liju.config import Finetune, Model, Problem, Project
 from liju.errors import ModelError, did_you_mean
-from liju.finetune import Classification, GenerationTask, Loaded, Tagging, Task, TranslationTask, load
+from liju.finetune import TASKS, Loaded, Task, load
 from liju.model import Transformer, TransformerConfig
 from liju.objective import Causal, Denoising, Masked, Objective
 from liju.project.preset import check_preset, shape
@@ -19,11 +19,9 @@ from liju.vocab import Tokenizer
 
 __all__ = ["TASK_TYPES", "check_model", "initialise", "model_config", "objective_of", "trained"]
 
+# What `finetune.task` may name.
 TASK_TYPES: dict[str, type[Task]] = {
-    "classification": Classification,
-    "tagging": Tagging,
-    "translation": TranslationTask,
-    "generation": GenerationTask,
+    name: TASKS[name] for name in get_args(Finetune.model_fields["task"].annotation) if name
 }
 
 

@@ -24,11 +24,14 @@ class Goal:
     """What one head is to predict in one sample.
 
     `places` are positions in the predicting side (the decoder's where there is one, else the encoder's).
+    `loss` is one of `liju.objective.KINDS`; it says what `values` are (whole numbers for "class"), and all
+    samples have the same for one head.
     """
 
     places: np.ndarray
     values: np.ndarray
     weights: np.ndarray | None = None
+    loss: str = "class"
 
 
 @dataclass(frozen=True)
@@ -87,14 +90,23 @@ class Side:
 @dataclass(frozen=True)
 class Targets:
     """What one head is to predict in a batch: `index` points into the flattened [row * place] of the
-    predicting side, so that only those places reach the head."""
+    predicting side, so that only those places reach the head. `sample` counts the samples that the targets
+    belong to (0, 1, ..., in the order of `Batch.samples`, those without this head left out)."""
 
     index: Int[Tensor, " target"]
-    value: Int[Tensor, " target"]
+    value: Int[Tensor, " target"] | Float[Tensor, target * output]
     weight: Float[Tensor, " target"]
+    sample: Int[Tensor, " target"] | None = None
+    loss: str = "class"
 
     def to(self, device: torch.device | str) -> Targets:
-        return Targets(self.index.to(device), self.value.to(device), self.weight.to(device))
+        return replace(
+            self,
+            index=self.index.to(device),
+            value=self.value.to(device),
+            weight=self.weight.to(device),
+            sample=None if self.sample is None else self.sample.to(device),
+        )
 
 
 @dataclass(frozen=True)
@@ -161,22 +173,30 @@ def assemble(samples: Sequence[Sample], rows: Sequence[Sequence[int]] | None = N
         _side(samples, rows, "decoder", pad) if first.decoder is not None else (None, {})
     )
     starts = decoder_starts if decoder is not None else encoder_starts
-    gathered: dict[str, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = {}
+    gathered: dict[str, list[tuple[Goal, int]]] = {}
     for row in rows:
         for i in row:
             for name, goal in samples[i].goals.items():
-                weights = np.ones(len(goal.places), np.float32) if goal.weights is None else goal.weights
-                gathered.setdefault(name, []).append((goal.places + starts[i], goal.values, weights))
-    targets = {
-        name: Targets(
-            torch.from_numpy(np.concatenate([part[0] for part in parts]).astype(np.int64)),
-            torch.from_numpy(np.concatenate([part[1] for part in parts]).astype(np.int64)),
-            torch.from_numpy(np.concatenate([part[2] for part in parts]).astype(np.float32)),
-        )
-        for name, parts in gathered.items()
-    }
+                gathered.setdefault(name, []).append((goal, starts[i]))
+    targets = {name: _targets(goals) for name, goals in gathered.items()}
     numbers = tuple(samples[i].number for row in rows for i in row)
     return Batch(encoder, decoder, targets, numbers)
+
+
+def _targets(goals: Sequence[tuple[Goal, int]]) -> Targets:
+    """The goals of one head, each with the place where its sample starts."""
+    weights = [
+        np.ones(len(goal.places), np.float32) if goal.weights is None else goal.weights for goal, _ in goals
+    ]
+    values = np.concatenate([goal.values for goal, _ in goals])
+    kind = np.int64 if values.dtype.kind in "iub" else np.float32
+    return Targets(
+        torch.from_numpy(np.concatenate([goal.places + start for goal, start in goals]).astype(np.int64)),
+        torch.from_numpy(values.astype(kind)),
+        torch.from_numpy(np.concatenate(weights).astype(np.float32)),
+        torch.from_numpy(np.repeat(np.arange(len(goals)), [len(goal.places) for goal, _ in goals])),
+        goals[0][0].loss,
+    )
 
 
 def _side(
