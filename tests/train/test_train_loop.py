@@ -275,7 +275,7 @@ class Poisoned(torch.nn.Module):
 def test_a_nan_names_the_first_tensor_and_the_samples(tmp_path, backward):
     model = toy_model("decoder")
     model.token = Poisoned(model.token, backward)
-    settings = toy_settings(save_every=1)
+    settings = toy_settings(save_every=1, max_skips=0)
     objective = Toy("decoder")
     numbers = Steps(objective, settings.batch_tokens, settings.seed).numbers(5)
     objective.poison = int(numbers[2])

@@ -17,7 +17,9 @@ from liju.samples.batch import Batch, assemble
 from liju.train.parallel import World
 from liju.train.step import backward, some, total_weights
 
-__all__ = ["Finding", "diagnose", "failure", "first_bad"]
+__all__ = ["Finding", "diagnose", "failure", "find", "first_bad"]
+
+ELSEWHERE = "only the sum over micro-batches, or another rank's share"
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,17 @@ class Finding:
     tensor: str
     samples: tuple[int, ...]
     alone: tuple[int, ...] = ()
+
+    @property
+    def hopeless(self) -> bool:
+        """A weight is not finite: no other samples would help."""
+        return self.tensor.startswith("the weight ")
+
+    def __str__(self) -> str:
+        text = f"{self.tensor}; samples {some(self.samples)}"
+        if self.alone and len(self.alone) < len(self.samples):
+            text += f"; by itself in {some(self.alone)}"
+        return text
 
 
 def _bad(value: Any) -> bool:
@@ -104,29 +117,24 @@ def diagnose(
 
     for i, batch in enumerate(batches):
         if tensor := look(i, batch):
-            if tensor.startswith("the weight"):
-                return Finding(tensor, batch.samples)
+            if (whole := Finding(tensor, batch.samples)).hopeless:
+                return whole
             by_itself = tuple(n for n in batch.samples[:256] if look(i, alone(n)))
             return Finding(tensor, batch.samples, by_itself)
     every = tuple(number for batch in batches for number in batch.samples)
-    return Finding("only the sum over micro-batches, or another rank's share", every)
+    return Finding(ELSEWHERE, every)
 
 
-def failure(
+def find(
     model: nn.Module,
     objective: Objective,
     batches: Sequence[Batch],
     precision: str,
     seeds: Callable[[int], int],
     world: World,
-    step: int,
-    folder: Path,
-) -> TrainingError:
-    """The error to raise for a step whose loss or gradient is not finite.
-
-    The step is computed again, slowly, with the weights as they were before it. All that is found goes to
-    `folder`/failure.json too.
-    """
+) -> Finding:
+    """Compute a step whose loss or gradient is not finite again, slowly, with the weights as they were
+    before it. Every rank looks at its own share; a rank that finds nothing says so."""
     totals = total_weights(batches, objective.weights, world)
 
     def again(i: int, batch: Batch) -> Any:
@@ -136,17 +144,30 @@ def failure(
     def alone(number: int) -> Batch:
         return assemble([objective.sample(number)], pad=objective.pad)
 
-    finding = diagnose(model, batches, again, alone)
+    if any(hasattr(parameter, "placements") for parameter in model.parameters()):
+        # Sharded weights are gathered by all ranks together: no rank can look at its own share alone.
+        every = tuple(number for batch in batches for number in batch.samples)
+        return Finding("a share of some rank (the weights are sharded)", every)
+    return diagnose(model, batches, again, alone)
+
+
+def failure(finding: Finding, step: int, folder: Path | None, skipped: Sequence[int] = ()) -> TrainingError:
+    """The error to raise for a step whose loss or gradient is not finite, after the steps `skipped`.
+
+    All that was found goes to `folder`/failure.json too (None: another rank writes it).
+    """
     found = {
         "step": step,
         "tensor": finding.tensor,
         "samples": list(finding.samples),
         "alone": list(finding.alone),
+        "skipped": list(skipped),
     }
-    (folder / "failure.json").write_text(json.dumps(found, indent=2) + "\n")
-    message = f"step {step}: not a finite number, first in {finding.tensor}; samples {some(finding.samples)}"
-    if finding.alone and len(finding.alone) < len(finding.samples):
-        message += f"; by itself in {some(finding.alone)}"
+    if folder is not None:
+        (folder / "failure.json").write_text(json.dumps(found, indent=2) + "\n")
+    message = f"step {step}: not a finite number, first in {finding}"
+    if skipped:
+        message += f"; already left out: steps {some(skipped)}"
     return TrainingError(
         message,
         hint="lower learning_rate, raise warmup or set precision = 'float32'; "

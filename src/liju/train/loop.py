@@ -33,6 +33,7 @@ class TrainResult:
     loss: float  # of the last step of this call; NaN when it took none
     scores: dict[str, float]  # of the last evaluation
     best: dict[str, Any]  # step and score, or nothing
+    skipped: list[int]  # steps that were left out, since the start of the run
     samples: int  # seen since the start of the run
     tokens: int
     seconds: float  # in this call
@@ -57,8 +58,11 @@ def train(
     save and return with `stopped`. A checkpoint that cannot be written for want of room is told and tried
     again at the next one; only the last raises.
 
-    Raises TrainingError for a loss or gradient that is not finite (it names the first such tensor and the
-    samples), CheckpointError for a folder that has a run (without `resume`), or one that cannot be continued.
+    A step whose loss or gradient is not finite, or (with `spike`) far above those before it, is left out: the
+    weights stay, skipped.jsonl has its samples and the first tensor that is not finite.
+
+    Raises TrainingError after more than `max_skips` of them (it names that tensor and the samples),
+    CheckpointError for a folder that has a run (without `resume`), or one that cannot be continued.
     """
     start, loss, stopped = time.perf_counter(), float("nan"), False
     world = World.current()
@@ -79,10 +83,11 @@ def train(
             count, batches = upcoming.result()
             upcoming = ahead.submit(training.prepare, training.step + 1)
             line = training.advance(count, batches)
-            loss, done = line["loss"], training.step
+            loss, done = line.get("loss", loss), training.step
             at_end = done == settings.steps
-            live.step(line)
-            if world.first and (at_end or done % settings.log_every == 0):
+            if "skipped" not in line:
+                live.step(line)
+            if world.first and (at_end or done % settings.log_every == 0 or "skipped" in line):
                 training.run.log(line)
             improved = False
             if evaluate is not None and world.first and (at_end or done % settings.evaluate_every == 0):

@@ -4,7 +4,8 @@ settings.json       what was asked, what the probe chose, fingerprints of data, 
 environment.json    versions, machine, threads: one entry each time the run was started
 metrics.jsonl       one line a logged step, one an evaluation
 samples.jsonl       text that evaluations gave
-failure.json        only after a NaN: the tensor and the samples
+skipped.jsonl       steps that were left out: why, the samples, the first tensor that is not finite
+failure.json        only after a NaN that ended the run: the tensor and the samples
 """
 
 from __future__ import annotations
@@ -72,13 +73,17 @@ class Run:
         """Add a line to samples.jsonl."""
         self._append("samples.jsonl", line)
 
+    def skip(self, line: Mapping[str, Any]) -> None:
+        """Add a line to skipped.jsonl."""
+        self._append("skipped.jsonl", line)
+
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl."""
         return _lines(self.folder / "metrics.jsonl")
 
     def rewind(self, step: int) -> None:
         """Take away the lines after `step`, so that a resumed run's curve has no step twice."""
-        for name in ("metrics.jsonl", "samples.jsonl"):
+        for name in ("metrics.jsonl", "samples.jsonl", "skipped.jsonl"):
             path = self.folder / name
             if path.exists():
                 kept = [json.dumps(line) + "\n" for line in _lines(path) if line.get("step", 0) <= step]

@@ -14,7 +14,7 @@ __all__ = ["TrainSettings"]
 # A change of these gives the same gradients to rounding (law 2), so a run may go on with it, with a notice.
 ROUNDING = frozenset({"micro_batch_tokens", "precision", "compile", "layout", "device"})
 # A change of these changes no weight.
-FREE = frozenset({"evaluate_every", "save_every", "log_every", "keep", "best", "best_is"})
+FREE = frozenset({"evaluate_every", "save_every", "log_every", "keep", "best", "best_is", "max_skips"})
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class TrainSettings:
     warmup: float = 0.05  # share of the steps
     weight_decay: float = 0.01  # decoupled; matrices only
     clip: float = 1.0  # largest norm of the whole gradient; 0 is off
+    max_skips: int = 3  # steps left out for a NaN, an infinity or a spike; one more ends the run; 0 is none
+    spike: float = 0.0  # deviations over the last 128 steps that are a spike; 0: nothing is
     evaluate_every: int = 200
     save_every: int = 200
     log_every: int = 1  # steps a line of metrics.jsonl
@@ -55,7 +57,7 @@ class TrainSettings:
     best_is: Literal["lower", "higher"] = "lower"
 
     def __post_init__(self) -> None:
-        least = {"steps": 0, "seed": 0, "clip": 0, "weight_decay": 0}
+        least = {"steps": 0, "seed": 0, "clip": 0, "weight_decay": 0, "max_skips": 0, "spike": 0}
         least |= dict.fromkeys(("batch_tokens", "micro_batch_tokens", "keep"), 1)
         least |= dict.fromkeys(("evaluate_every", "save_every", "log_every"), 1)
         for name, low in least.items():

@@ -18,7 +18,7 @@ from liju.samples.batch import Batch
 from liju.samples.layout import Layout, micro_batches
 from liju.samples.steps import Steps
 from liju.train import checkpoint as checkpoints
-from liju.train.diagnosis import failure
+from liju.train.diagnosis import ELSEWHERE, Finding, failure, find
 from liju.train.live import Live
 from liju.train.optimizer import build_optimizer
 from liju.train.parallel import World
@@ -27,7 +27,8 @@ from liju.train.run import Run
 from liju.train.same import check_same, fingerprints
 from liju.train.schedule import schedule
 from liju.train.settings import TrainSettings
-from liju.train.step import accumulate, clip, seed_of
+from liju.train.spikes import Spikes
+from liju.train.step import Measured, accumulate, clip, seed_of, some
 
 __all__ = ["Evaluate", "Training"]
 
@@ -73,9 +74,11 @@ class Training:
         self.work = Work.of(model)
         self.checkpoint = found.folder if found is not None else None
         self.state: dict[str, Any] = {"step": 0, "samples": 0, "tokens": 0, "best": {}, "scores": {}}
+        self.state["skipped"] = []  # steps that were left out
+        self.spikes = Spikes(settings.spike, found.state.get("spikes", ()) if found is not None else ())
         if found is not None:
             found.restore(model, self.optimizer)
-            self.state |= {key: found.state[key] for key in self.state}
+            self.state |= {key: found.state[key] for key in self.state if key in found.state}
             live.notice(f"continues after step {found.step}")
         world.agree(model)
         if world.first:
@@ -121,15 +124,19 @@ class Training:
             self.world,
         )
         norm = clip(self.model, settings.clip)
-        if not (measured.finite and np.isfinite(norm)):
-            folder = self.run.folder
-            raise failure(self.model, objective, batches, precision, seeds, self.world, step + 1, folder)
         factor = schedule(settings.schedule, step, settings.steps, settings.warmup_steps)
-        self.optimizer.step(factor)
+        skipped = self.judge(measured, norm, batches, seeds)
+        if not skipped:
+            self.optimizer.step(factor)
         passed = time.perf_counter() - began
         self.state["step"] += 1
         self.state["samples"] += count
         self.state["tokens"] += measured.tokens
+        if skipped:
+            self.state["skipped"].append(self.step)
+            self.model.zero_grad(set_to_none=True)
+            told = {"tokens": measured.tokens, "places": measured.places, "seconds": round(passed, 5)}
+            return {"step": self.step, **skipped, **told, "samples": self.state["samples"]}
         return {
             "step": self.step,
             "loss": measured.loss,
@@ -143,6 +150,49 @@ class Training:
             "mfu": round(self.work.flops(batches) / passed / self.chosen.peak_flops, 4),
             "samples": self.state["samples"],
         }
+
+    def judge(
+        self, measured: Measured, norm: float, batches: Sequence[Batch], seeds: Callable[[int], int]
+    ) -> dict[str, Any]:
+        """Nothing where the step is to be taken; why not, where it is to be left out, on every rank alike.
+
+        Raises TrainingError where `max_skips` steps were left out already, and for a weight that is not
+        finite, which no other samples would mend.
+        """
+        world, step, skipped = self.world, self.step + 1, self.state["skipped"]
+        bad = not (measured.finite and np.isfinite(norm))
+        why = "not a finite number" if bad else self.spikes.found(measured.loss, norm)
+        is_bad, is_spike = world.total([float(bad), float(bool(why) and not bad)])
+        if not is_bad and not is_spike:
+            return {}
+        limit = self.settings.max_skips
+        if not is_bad:
+            numbers = self.steps.numbers(step - 1).tolist()
+            if len(skipped) >= limit:
+                before = f"; already left out: steps {some(skipped)}" if skipped else ""
+                raise TrainingError(
+                    f"step {step}: {why}; samples {some(numbers)}{before}",
+                    hint="lower learning_rate, or raise max_skips and go on with --resume",
+                )
+            if world.first:
+                self.run.skip({"step": step, "why": why, "samples": numbers})
+                self.live.notice(f"step {step} left out: {why}; samples {some(numbers)}")
+            return {"skipped": why}
+        model, objective = self.model, self.objective
+        finding = find(model, objective, batches, self.chosen.precision, seeds, world)
+        hopeless, *found_by = world.total(
+            [
+                float(finding.hopeless),
+                *(float(rank == world.rank and finding.tensor != ELSEWHERE) for rank in range(world.size)),
+            ]
+        )
+        mine = world.rank == next((rank for rank, has in enumerate(found_by) if has), 0)  # who writes it down
+        if hopeless or len(skipped) >= limit:
+            raise failure(finding, step, self.run.folder if mine else None, skipped)
+        if mine:
+            self.run.skip(_skipped(step, why, finding))
+        self.live.notice(f"step {step} left out: {why}, first in {finding}")
+        return {"skipped": why or "not a finite number", "tensor": finding.tensor}
 
     def look(self, evaluate: Evaluate) -> bool:
         """Look at the held-out text; whether the model is the best so far."""
@@ -176,9 +226,16 @@ class Training:
         more = {"fingerprints": self.prints, "settings": asdict(self.settings), "ranks": self.world.size}
         root = self.run.checkpoints
         try:
+            more["spikes"] = self.spikes.seen
             self.checkpoint = checkpoints.save(root, self.model, self.optimizer, {**self.state, **more})
             checkpoints.prune(root, self.settings.keep, self.state["best"].get("step"))
         except CheckpointError as error:
             if must:
                 raise
             self.live.notice(f"{error.message}; {error.hint}; training goes on")
+
+
+def _skipped(step: int, why: str, finding: Finding) -> dict[str, Any]:
+    """A line of skipped.jsonl."""
+    samples = {"samples": list(finding.samples), "alone": list(finding.alone)}
+    return {"step": step, "why": why, "tensor": finding.tensor, **samples}
