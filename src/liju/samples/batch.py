@@ -94,7 +94,7 @@ class Targets:
     belong to (0, 1, ..., in the order of `Batch.samples`, those without this head left out)."""
 
     index: Int[Tensor, " target"]
-    value: Int[Tensor, " target"] | Float[Tensor, target * output]
+    value: Tensor  # [target], or [target, output] where the loss has it so
     weight: Float[Tensor, " target"]
     sample: Int[Tensor, " target"] | None = None
     loss: str = "class"
