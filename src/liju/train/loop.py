@@ -61,8 +61,10 @@ def train(
     A step whose loss or gradient is not finite, or (with `spike`) far above those before it, is left out: the
     weights stay, skipped.jsonl has its samples and the first tensor that is not finite.
 
-    Raises TrainingError after more than `max_skips` of them (it names that tensor and the samples),
-    CheckpointError for a folder that has a run (without `resume`), or one that cannot be continued.
+    The largest micro-batch is tried first, without a trace, so that memory runs out at once or not at all.
+
+    Raises TrainingError where it does, and for more than `max_skips` steps left out (it names tensor and
+    samples), CheckpointError for a folder that has a run (without `resume`), or one that cannot be continued.
     """
     start, loss, stopped = time.perf_counter(), float("nan"), False
     world = World.current()
@@ -78,6 +80,8 @@ def train(
         stack.callback(live.end)
         if settings.steps == 0 and training.checkpoint is None:
             training.save(must=True)
+        if training.step < settings.steps:
+            training.try_largest()
         upcoming = ahead.submit(training.prepare, training.step)
         while training.step < settings.steps and not stopped:
             count, batches = upcoming.result()

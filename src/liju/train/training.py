@@ -29,6 +29,7 @@ from liju.train.schedule import schedule
 from liju.train.settings import TrainSettings
 from liju.train.spikes import Spikes
 from liju.train.step import Measured, accumulate, clip, seed_of, some
+from liju.train.worst import free_memory, largest_batches, memory_told, needed, try_batch
 
 __all__ = ["Evaluate", "Training"]
 
@@ -105,6 +106,23 @@ class Training:
         limit, layout = self.settings.micro_batch_tokens, layout or self.chosen.layout
         return len(numbers), micro_batches(samples, limit, layout, self.objective.pad)
 
+    def try_largest(self) -> None:
+        """Forward and backward of the largest micro-batch, without a trace. Raises TrainingError that says
+        what to lower where memory runs out."""
+        settings, precision, model = self.settings, self.chosen.precision, self.model
+        batches = largest_batches(self.objective, self.steps, settings, self.chosen.layout, self.world.size)
+        for batch in batches:
+            estimate = needed(model, batch, settings, precision)
+            free = free_memory(self.device)
+            if self.device.type == "cpu" and estimate is not None and free and estimate.total > free:
+                # A system that runs out of memory ends processes without a word.
+                self.live.notice(
+                    f"about {estimate.total / 1e9:,.1f} GB are needed and {free / 1e9:,.1f} GB are free: "
+                    "lower micro_batch_tokens if the run is killed"
+                )
+            with memory_told(model, [batch], settings, precision, "in the largest micro-batch of this run"):
+                try_batch(model, batch, self.objective, self.optimizer, settings, precision)
+
     def advance(self, count: int, batches: Sequence[Batch]) -> dict[str, Any]:
         """Take one step with its `count` samples; the line of metrics.jsonl that tells of it."""
         began, step, settings, objective = time.perf_counter(), self.step, self.settings, self.objective
@@ -114,15 +132,16 @@ class Training:
             return seed_of(settings.seed, step, micro_batch, self.world.rank)
 
         self.model.train()
-        measured = accumulate(
-            self.model,
-            batches,
-            objective.weights,
-            objective.label_smoothing,
-            precision,
-            seeds,
-            self.world,
-        )
+        with memory_told(self.model, batches, settings, precision, f"in step {step + 1}"):
+            measured = accumulate(
+                self.model,
+                batches,
+                objective.weights,
+                objective.label_smoothing,
+                precision,
+                seeds,
+                self.world,
+            )
         norm = clip(self.model, settings.clip)
         factor = schedule(settings.schedule, step, settings.steps, settings.warmup_steps)
         skipped = self.judge(measured, norm, batches, seeds)
