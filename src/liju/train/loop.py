@@ -4,6 +4,7 @@ parameters ask for gradients."""
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from liju.errors import TrainingError
 from liju.objective.base import Objective
 from liju.train.live import Live, Quiet
 from liju.train.parallel import World
@@ -50,6 +52,7 @@ def train(
     resume: bool = False,
     live: Live | None = None,
     stop_after: int | None = None,
+    before_step: Callable[[int], None] | None = None,
 ) -> TrainResult:
     """Train `model` on `objective` in the run directory `folder`.
 
@@ -61,18 +64,26 @@ def train(
     A step whose loss or gradient is not finite, or (with `spike`) far above those before it, is left out: the
     weights stay, skipped.jsonl has its samples and the first tensor that is not finite.
 
+    With `patience` the run ends, before its last step, at the look after which so many gave no better score.
+    `before_step` is called with the number of steps done, before each: what it does to the model must depend
+    on that number alone (gradual unfreezing).
+
     The largest micro-batch is tried first, without a trace, so that memory runs out at once or not at all.
 
     Raises TrainingError where it does, and for more than `max_skips` steps left out (it names tensor and
     samples), CheckpointError for a folder that has a run (without `resume`), or one that cannot be continued.
     """
     start, loss, stopped = time.perf_counter(), float("nan"), False
-    world = World.current()
+    world = World.current(settings.tensor_parallel)
     live = live if live is not None and world.first else Quiet()
     cuda = list(range(torch.cuda.device_count()))
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(cuda))  # dropout is seeded: the caller's draws stay
         training = Training(model, objective, settings, folder, resume, live, world)
+        stack.callback(training.leave)
+        stack.enter_context(world.heard(lambda: training.step))
+        if before_step is not None and training.parallel.sharded:
+            raise TrainingError("layers cannot be thawed on the way while sharded", hint="sharding=replicate")
         stop = stack.enter_context(StopRequest())
         # The next step's samples are built while this one computes: they depend on its number alone.
         ahead = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="samples"))
@@ -83,7 +94,10 @@ def train(
         if training.step < settings.steps:
             training.try_largest()
         upcoming = ahead.submit(training.prepare, training.step)
-        while training.step < settings.steps and not stopped:
+        over = training.settled  # of a run that ended before its last step
+        while training.step < settings.steps and not stopped and not over:
+            if before_step is not None:
+                before_step(training.step)
             count, batches = upcoming.result()
             upcoming = ahead.submit(training.prepare, training.step + 1)
             line = training.advance(count, batches)
@@ -94,13 +108,17 @@ def train(
             if world.first and (at_end or done % settings.log_every == 0 or "skipped" in line):
                 training.run.log(line)
             improved = False
-            if evaluate is not None and world.first and (at_end or done % settings.evaluate_every == 0):
+            if evaluate is not None and (at_end or done % settings.evaluate_every == 0):
                 improved = training.look(evaluate)
+            if settings.patience and not at_end:
+                at_end = over = world.total([float(training.settled)])[0] > 0
             asked = stop.asked or (stop_after is not None and done >= stop_after)
-            stopped = world.total([float(asked)])[0] > 0 and not at_end  # on every rank alike
-            if at_end or stopped or improved or done % settings.save_every == 0:
+            asks, improves = world.total([float(asked), float(improved)])  # on every rank alike
+            stopped = asks > 0 and not at_end
+            if at_end or stopped or improves or done % settings.save_every == 0:
                 training.save(must=at_end or stopped)
-    world.total([0.0])  # no rank leaves before the files are there
+        training.finish()
+        world.total([0.0])  # no rank leaves before the files are there
     return TrainResult(
         folder=training.run.folder,
         stopped=stopped,

@@ -15,6 +15,7 @@ __all__ = ["TrainSettings"]
 ROUNDING = frozenset({"micro_batch_tokens", "precision", "compile", "layout", "device"})
 # A change of these changes no weight.
 FREE = frozenset({"evaluate_every", "save_every", "log_every", "keep", "best", "best_is", "max_skips"})
+FREE |= {"patience"}
 
 
 @dataclass(frozen=True)
@@ -55,14 +56,21 @@ class TrainSettings:
     keep: int = 2  # newest checkpoints kept; the best one is kept besides
     best: str = ""  # the key of evaluate's answer that says which checkpoint is best; empty: none
     best_is: Literal["lower", "higher"] = "lower"
+    patience: int = 0  # looks without a better score after which the run ends; 0: it does not
+    layer_decay: float = 1.0  # the learning rate of each block is this times that of the block above it
 
     def __post_init__(self) -> None:
         least = {"steps": 0, "seed": 0, "clip": 0, "weight_decay": 0, "max_skips": 0, "spike": 0}
+        least |= {"patience": 0}
         least |= dict.fromkeys(("batch_tokens", "micro_batch_tokens", "keep"), 1)
         least |= dict.fromkeys(("evaluate_every", "save_every", "log_every"), 1)
         for name, low in least.items():
             if getattr(self, name) < low:
                 raise ConfigError(f"{name} must be at least {low}, not {getattr(self, name)}")
+        if self.patience and not self.best:
+            raise ConfigError("patience needs a score to watch", hint="best = the key of evaluate's answer")
+        if not 0 < self.layer_decay <= 1:
+            raise ConfigError(f"layer_decay is a factor a block, in (0, 1], not {self.layer_decay}")
         for name in ("learning_rate", "muon_learning_rate"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be above 0, not {getattr(self, name)}")
