@@ -36,13 +36,19 @@ class Goal:
 
 @dataclass(frozen=True)
 class Sample:
-    """One training example, before it lies in a row. `number` is its place in the order of the data."""
+    """One training example, before it lies in a row. `number` is its place in the order of the data.
+
+    `parts`: where the encoder's tokens are several texts one after the other, the length of each. Every one
+    is then a segment in a row of its own, and their goals are still those of one sample: texts that are
+    compared with each other are never in two micro-batches.
+    """
 
     number: int
     encoder: np.ndarray | None = None
     decoder: np.ndarray | None = None
     types: np.ndarray | None = None
     goals: Mapping[str, Goal] = field(default_factory=dict)
+    parts: Sequence[int] = ()
 
     @property
     def lengths(self) -> tuple[int, int]:
@@ -166,32 +172,28 @@ def assemble(samples: Sequence[Sample], rows: Sequence[Sequence[int]] | None = N
     if rows is None:
         rows = [[i] for i in range(len(samples))]
     first = samples[rows[0][0]]
-    encoder, encoder_starts = (
-        _side(samples, rows, "encoder", pad) if first.encoder is not None else (None, {})
-    )
-    decoder, decoder_starts = (
-        _side(samples, rows, "decoder", pad) if first.decoder is not None else (None, {})
-    )
-    starts = decoder_starts if decoder is not None else encoder_starts
-    gathered: dict[str, list[tuple[Goal, int]]] = {}
+    encoder, in_encoder = _side(samples, rows, "encoder", pad) if first.encoder is not None else (None, {})
+    decoder, in_decoder = _side(samples, rows, "decoder", pad) if first.decoder is not None else (None, {})
+    where = in_decoder if decoder is not None else in_encoder
+    gathered: dict[str, list[tuple[Goal, np.ndarray]]] = {}
     for row in rows:
         for i in row:
             for name, goal in samples[i].goals.items():
-                gathered.setdefault(name, []).append((goal, starts[i]))
+                gathered.setdefault(name, []).append((goal, where[i][goal.places]))
     targets = {name: _targets(goals) for name, goals in gathered.items()}
     numbers = tuple(samples[i].number for row in rows for i in row)
     return Batch(encoder, decoder, targets, numbers)
 
 
-def _targets(goals: Sequence[tuple[Goal, int]]) -> Targets:
-    """The goals of one head, each with the place where its sample starts."""
+def _targets(goals: Sequence[tuple[Goal, np.ndarray]]) -> Targets:
+    """The goals of one head, each with where its places are in the flattened rows."""
     weights = [
         np.ones(len(goal.places), np.float32) if goal.weights is None else goal.weights for goal, _ in goals
     ]
     values = np.concatenate([goal.values for goal, _ in goals])
     kind = np.int64 if values.dtype.kind in "iub" else np.float32
     return Targets(
-        torch.from_numpy(np.concatenate([goal.places + start for goal, start in goals]).astype(np.int64)),
+        torch.from_numpy(np.concatenate([places for _, places in goals]).astype(np.int64)),
         torch.from_numpy(values.astype(kind)),
         torch.from_numpy(np.concatenate(weights).astype(np.float32)),
         torch.from_numpy(np.repeat(np.arange(len(goals)), [len(goal.places) for goal, _ in goals])),
@@ -201,11 +203,12 @@ def _targets(goals: Sequence[tuple[Goal, int]]) -> Targets:
 
 def _side(
     samples: Sequence[Sample], rows: Sequence[Sequence[int]], side: str, pad: int
-) -> tuple[Side, dict[int, int]]:
-    """One side's rows, and where each sample starts in the flattened rows."""
-    pieces = [[np.asarray(getattr(samples[i], side)) for i in row] for row in rows]
-    width = max(sum(map(len, row)) for row in pieces)
-    shape = (len(rows), width)
+) -> tuple[Side, dict[int, np.ndarray]]:
+    """One side's rows, and where each sample's tokens are in the flattened rows."""
+    tokens_of = {i: np.asarray(getattr(samples[i], side)) for row in rows for i in row}
+    laid = _laid(samples, rows, side, {i: len(tokens) for i, tokens in tokens_of.items()})
+    width = max(sum(end - begin for _, begin, end in row) for row in laid)
+    shape = (len(laid), width)
     tokens, segment, position = (
         np.full(shape, pad, np.int64),
         np.zeros(shape, np.int64),
@@ -213,24 +216,44 @@ def _side(
     )
     typed = side == "encoder" and any(samples[i].types is not None for row in rows for i in row)
     types = np.zeros(shape, np.int64)
-    starts: dict[int, int] = {}
-    for r, row in enumerate(rows):
+    where = {i: np.zeros(len(own), np.int64) for i, own in tokens_of.items()}
+    for r, row in enumerate(laid):
         place = 0
-        for k, i in enumerate(row, start=1):
-            piece = pieces[r][k - 1]
-            end = place + len(piece)
-            starts[i] = r * width + place
-            tokens[r, place:end] = piece
-            segment[r, place:end] = k
-            position[r, place:end] = np.arange(len(piece))
+        for k, (i, begin, end) in enumerate(row, start=1):
+            here = slice(place, place + end - begin)
+            counted = np.arange(end - begin)
+            where[i][begin:end] = r * width + place + counted
+            tokens[r, here] = tokens_of[i][begin:end]
+            segment[r, here] = k
+            position[r, here] = counted
             kinds = samples[i].types
             if typed and kinds is not None:
-                types[r, place:end] = kinds
-            place = end
+                types[r, here] = kinds[begin:end]
+            place = here.stop
     rows_of_side = Side(
         torch.from_numpy(tokens),
         torch.from_numpy(segment),
         torch.from_numpy(position),
         torch.from_numpy(types) if typed else None,
     )
-    return rows_of_side, starts
+    return rows_of_side, where
+
+
+def _laid(
+    samples: Sequence[Sample], rows: Sequence[Sequence[int]], side: str, lengths: Mapping[int, int]
+) -> list[list[tuple[int, int, int]]]:
+    """The segments of each row: sample, begin, end. Texts of a sample of several have rows of their own.
+
+    >>> samples = [Sample(0, np.zeros(5), parts=(2, 3)), Sample(1, np.zeros(4))]
+    >>> _laid(samples, [[0, 1]], "encoder", {0: 5, 1: 4})
+    [[(1, 0, 4)], [(0, 0, 2)], [(0, 2, 5)]]
+    """
+    laid: list[list[tuple[int, int, int]]] = []
+    for row in rows:
+        split = [i for i in row if side == "encoder" and len(samples[i].parts)]
+        if whole := [(i, 0, lengths[i]) for i in row if i not in split]:
+            laid.append(whole)
+        for i in split:
+            ends = np.cumsum(samples[i].parts).tolist()
+            laid += [[(i, *ends_at)] for ends_at in zip([0, *ends[:-1]], ends, strict=True)]
+    return laid
