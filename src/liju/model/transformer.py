@@ -80,8 +80,10 @@ class Transformer(nn.Module):
         """The logits of head `name` at the places whose outputs are `hidden`.
 
         Only places that predict should come here: the vocabulary projection is dear. Raises ModelError for a
-        head that the model does not have.
+        head that the model does not have. "vector" is the output itself, of any model.
         """
+        if name == "vector":
+            return hidden.float() if hidden.dtype.itemsize < 4 else hidden
         if name not in self.heads:
             raise ModelError(f"the model has no head {name!r}", did_you_mean(name, self.heads))
         head = self.heads[name]

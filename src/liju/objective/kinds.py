@@ -10,6 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from liju.errors import ModelError, did_you_mean
+from liju.objective.contrastive import contrastive
+from liju.objective.focal import focal, focal_flags
 from liju.samples.batch import Targets
 
 __all__ = ["KINDS", "flags", "kind_of", "log_softmax_by", "number", "one_of", "span"]
@@ -88,10 +90,12 @@ def span(
     assert targets.sample is not None
     groups = int(targets.sample.max()) + 1
     found = log_softmax_by(logits, targets.sample, groups)
-    return -(found * targets.value.to(found.dtype)).sum(-1) / 2
+    marks = targets.value.to(found.dtype)
+    return -(found * marks).sum(-1) / marks.sum(-1).clamp(min=1)
 
 
 KINDS: dict[str, Kind] = {"class": one_of, "number": number, "flags": flags, "span": span}
+KINDS |= {"focal": focal, "focal-flags": focal_flags, "contrastive": contrastive}
 
 
 def kind_of(name: str) -> Kind:

@@ -89,7 +89,7 @@ def held_out(
                     logits = model.predict(name, hidden.index_select(0, targets.index)).float()
                     nats = kind_of(targets.loss)(logits, targets, 0.0) * targets.weight
                     right = targets.weight * torch.nan
-                    if targets.loss == "class":
+                    if targets.loss in ("class", "focal"):
                         right = (logits.argmax(-1) == targets.value) * targets.weight
                     row = np.array(
                         [float(nats.double().sum()), float(right.sum()), float(targets.weight.sum())]
