@@ -11,6 +11,7 @@ from transformers import AutoTokenizer
 from liju.errors import RequestError
 from liju.prompt import ChatTemplate, LocalModel
 from liju.prompt.chat import check_messages, plain_chat
+from liju.vocab import Tokenizer
 
 CHATML = (
     "{{ bos_token }}{% for message in messages %}\n"
@@ -74,15 +75,16 @@ def test_the_end_of_a_turn_ends_an_answer(chat):
 
 
 def test_a_template_is_found_where_folders_have_it(tmp_path, chat):
-    tokens = chat.tokenizer
-    assert ChatTemplate.of(tmp_path, tokens) is None
+    chat.tokenizer.save(tmp_path)
+    (tmp_path / "chat_template.jinja").unlink()
+    assert ChatTemplate.of(Tokenizer.load(tmp_path)) is None
     path = tmp_path / "tokenizer_config.json"
     for value in ("A", [{"name": "tool_use", "template": "B"}, {"name": "default", "template": "A"}]):
         path.write_text(json.dumps({"chat_template": value}))
-        found = ChatTemplate.of(tmp_path, tokens)
+        found = ChatTemplate.of(Tokenizer.load(tmp_path))
         assert found is not None and found.render(TALK) == "A"
     (tmp_path / "chat_template.jinja").write_text("C")
-    found = ChatTemplate.of(tmp_path, tokens)
+    found = ChatTemplate.of(Tokenizer.load(tmp_path))
     assert found is not None and found.render(TALK) == "C"
 
 

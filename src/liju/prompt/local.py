@@ -47,7 +47,7 @@ class LocalModel:
         task = self.loaded.bundle.task
         begins = (task.get("start", self.tokenizer.pad or 0)) if self.encdec else self.tokenizer.bos
         self.start: list[int] = [] if begins is None else [begins]
-        self.template = ChatTemplate.of(self.loaded.bundle.folder, self.tokenizer)
+        self.template = ChatTemplate.of(self.tokenizer)
         self.eos = self._ends()
 
     def __repr__(self) -> str:

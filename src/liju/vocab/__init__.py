@@ -3,6 +3,7 @@
 tokenizer   one class for every kind of vocabulary; its file is Hugging Face's tokenizer.json
 train       byte-level BPE, WordPiece and Unigram, in bounded memory on any language
 words       how text is cut before counting, and the bounded count
+chat        conversations to tokens by a vocabulary's template (chat_segments, chat_sandbox, chat_messages)
 special     the special tokens of each family, and their roles in files made elsewhere
 formats     tokenizer.json, vocab.json + merges.txt (GPT-2), vocab.txt (BERT)
 sentences   a sentence split for Chinese and English that loses no character
