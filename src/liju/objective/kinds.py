@@ -78,8 +78,9 @@ def span(
     r"""Where an answer begins and where it ends among the places of its sample, the mean of
     $-\log \mathrm{softmax}(z^\text{begin})$ and $-\log \mathrm{softmax}(z^\text{end})$ (Devlin et al. 2018).
 
-    A target is a place: `value` is [target, (begins here, ends here)], `sample` says whose place it is. The
-    losses stand at the places where it is one; only they should have a weight.
+    A target is a place: `value` is [target, (begins here, ends here)], `sample` says whose place it is. Its
+    loss is the mean over its marks, and its weight should be the share of the answer's two marks that stand
+    there: 1/2 where it begins and 1/2 where it ends (1 where both are one place), 0 elsewhere.
 
     >>> value = torch.tensor([[0.0, 0.0], [1.0, 1.0]])
     >>> sample = torch.tensor([0, 0])

@@ -15,9 +15,10 @@ from liju.text.pieces import LIMIT, bounded_lines, pieces
 from liju.text.records import RECORD, bad_bytes, invalid, records, whole_lines
 from liju.text.report import Problem
 from liju.text.sources import File
+from liju.text.squad import LARGEST, Question, questions
 from liju.text.tagged import untag, words_of
 
-__all__ = ["Passage", "pairs", "passages"]
+__all__ = ["Passage", "asked", "pairs", "passages"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,14 +230,43 @@ def _python(file: File, encoding: Encoding, field: str, limit: int) -> Items:
             yield from _cut(text, line, encoding, limit)
 
 
-def _whole(file: File, encoding: Encoding) -> str | Problem:
+def asked(file: File, encoding: Encoding) -> Iterator[Question | Problem]:
+    """The questions of a SQuAD file, each bad one as a Problem."""
+    text = _whole(file, encoding, LARGEST)
+    if isinstance(text, Problem):
+        yield text
+        return
+    try:
+        for question in questions(text):
+            if question.wrong:
+                yield Problem(file.name, question.place, question.wrong, "bad question")
+            elif any(map(invalid, question.values.values())):
+                yield Problem(file.name, question.place, "half of a surrogate pair", "bad question")
+            else:
+                yield question
+    except DataError as error:
+        yield Problem(file.name, "", error.message, "not SQuAD", fatal=True)
+
+
+def _squad(file: File, encoding: Encoding, field: str, limit: int) -> Items:
+    """Each paragraph once, by its number."""
+    seen, number = "", 0
+    for question in asked(file, encoding):
+        if isinstance(question, Problem):
+            yield question
+        elif question.values["context"] != seen:
+            seen, number = question.values["context"], number + 1
+            yield from _cut(seen, number, encoding, limit)
+
+
+def _whole(file: File, encoding: Encoding, most: int = RECORD) -> str | Problem:
     """A file that only makes sense as a whole."""
     parts, length = [], 0
     for chunk in text_chunks(file.path, encoding):
         parts.append(chunk)
         length += len(chunk)
-        if length > RECORD:
-            return Problem(file.name, "", f"more than {RECORD} characters", "too long", fatal=True)
+        if length > most:
+            return Problem(file.name, "", f"more than {most} characters", "too long", fatal=True)
     text = "".join(parts)
     if invalid(text):
         what = f"byte {encoding.bad} is not UTF-8"
@@ -260,6 +290,7 @@ _READERS: dict[str, Callable[[File, Encoding, str, int], Items]] = {
     "html": _html,
     "gettext": _gettext,
     "python": _python,
+    "squad": _squad,
 }
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 from liju.config import Source
 from liju.errors import DataError, did_you_mean
 from liju.text.encoding import Damaged, detect
-from liju.text.passages import Passage, pairs, passages, stop
+from liju.text.passages import Passage, asked, pairs, passages, stop
 from liju.text.records import records
 from liju.text.report import Problem
 from liju.text.sources import File, resolve
@@ -39,10 +39,10 @@ def rows(
     """The examples of `source` in the order of its files and lines.
 
     The values of csv, tsv and jsonl are all columns as strings; of gettext and of lines with a target,
-    "source" and "target"; of the others "text", of tagged corpora also "words" and "tags", with spaces. The
-    source's `label` is the value "label". `fields` maps a name to the column that holds it
-    ({"text": "sentence"}): the value is then there under that name too, and a row that lacks it, or has
-    nothing but spaces in it, is bad.
+    "source" and "target"; of SQuAD "question", "context", "answers" and "id"; of the others "text", of tagged
+    corpora also "words" and "tags", with spaces. The source's `label` is the value "label". `fields` maps a
+    name to the column that holds it ({"text": "sentence"}): the value is then there under that name too, and
+    a row that lacks it, or has nothing but spaces in it, is bad.
 
     A bad row or file raises DataError naming file and line, or with errors="skip" is added to `problems`.
     A missing source or column always raises: nothing of it could be read.
@@ -97,6 +97,13 @@ def _of_file(file: File, wanted: dict[str, str]) -> Iterator[Row | Problem]:
                     yield pair
                 else:
                     yield from _row(file, pair[0], {"source": pair[1], "target": pair[2]}, wanted)
+        elif file.format == "squad":
+            _check(file, wanted, ["question", "context", "answers", "id"])
+            for question in asked(file, encoding):
+                if isinstance(question, Problem):
+                    yield question
+                else:
+                    yield Row(question.values, f"{file.name}: {question.place}")
         else:
             columns = [column for column in wanted.values() if not (file.label and column == "label")]
             for record in records(file, encoding, columns):

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from liju.config import Source
 from liju.errors import DataError, did_you_mean
-from liju.text.encoding import strip_compression
+from liju.text.encoding import Damaged, detect, strip_compression, text_chunks
+from liju.text.squad import is_squad
 
 __all__ = ["File", "format_of", "resolve"]
 
@@ -99,6 +100,8 @@ def resolve(source: Source, base: Path = Path("."), number: int = 0) -> list[Fil
         kind = _kind(source, name, listed, bool(target))
         if kind is None:
             continue
+        if kind == "jsonl" and source.format == "auto":
+            kind = _recognised(path)
         try:
             size = os.path.getsize(path)
         except OSError:
@@ -116,6 +119,18 @@ def resolve(source: Source, base: Path = Path("."), number: int = 0) -> list[Fil
             hint=f"known endings: {' '.join(_FORMATS)}, and these with .gz or .zst; or name a format",
         )
     return files
+
+
+def _recognised(path: str) -> str:
+    """The format of a .json file: questions on paragraphs, or an object a line."""
+    if not strip_compression(path)[0].lower().endswith(".json"):
+        return "jsonl"
+    try:
+        encoding = detect(path)
+        head = "" if encoding.problem else next(text_chunks(path, encoding, 1 << 16), "")
+    except (Damaged, OSError):
+        return "jsonl"  # reading it will say what is wrong
+    return "squad" if is_squad(head) else "jsonl"
 
 
 def _spelled_out(path: str) -> str:
@@ -144,6 +159,8 @@ def _kind(source: Source, name: str, listed: bool, has_target: bool) -> str | No
     # A folder read with a format: plain text may have any unknown ending, the others must have their own.
     if source.format in _PLAIN and by_ending in ("text", ""):
         return source.format
+    if source.format == "squad" and strip_compression(name)[0].lower().endswith(".json"):
+        return "squad"
     return None
 
 

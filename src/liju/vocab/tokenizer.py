@@ -136,6 +136,21 @@ class Tokenizer:
         encoding = self._encoding(text)
         return encoding.ids, list(accumulate((end for _, end in encoding.offsets), max))
 
+    def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """The ids of a text as `encode` gives them, and the characters (begin, end) that each is read from.
+
+        Tokens that are parts of one character all have its place; a token may hold the space before a word.
+
+        >>> from liju.config import Vocab
+        >>> from liju.vocab import train
+        >>> tokenizer = train(["low lower lowest"] * 9, Vocab(size=300), "encoder")
+        >>> ids, offsets = tokenizer.encode_with_offsets("low  lower")
+        >>> tokenizer.tokens(ids), offsets
+        (['low', ' ', ' lower'], [(0, 3), (3, 4), (4, 10)])
+        """
+        encoding = self._encoding(text)
+        return encoding.ids, encoding.offsets
+
     def decode(self, ids: Iterable[int], special: bool = False) -> str:
         """The text of ids; special tokens are left out unless `special`.
 
