@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from liju.config import Evaluate, Finetune
 from liju.errors import DataError, RequestError, did_you_mean
@@ -19,7 +21,7 @@ from liju.ngram import NgramClassifier
 from liju.samples import Goal, Order, Sample, key_of, micro_batches
 from liju.vocab import Tokenizer
 
-__all__ = ["Classification", "Labelled", "fit_pair"]
+__all__ = ["Classification", "Labelled", "ask_pairs", "class_weights", "fit_pair", "outputs_of"]
 
 
 def fit_pair(first: list[int], second: list[int], room: int) -> tuple[list[int], list[int]]:
@@ -43,8 +45,21 @@ def _ends(ids: list[int], size: int) -> list[int]:
     return ids[:head] + ids[len(ids) - (size - head) :]
 
 
+def class_weights(counts: Float[np.ndarray, " label"]) -> Float[np.ndarray, " label"]:
+    r"""The weight of an example of each label, $w_y = \frac{N}{K n_y}$: inverse to how often it occurs, and 1
+    as a mean over the examples (King and Zeng 2001; scikit-learn's "balanced").
+
+    >>> class_weights(np.array([1, 3])).round(3).tolist()
+    [2.0, 0.667]
+    """
+    return counts.sum() / (len(counts) * np.maximum(counts, 1.0))
+
+
 class Labelled:
-    """Texts with labels as an Objective.
+    """Texts, or pairs of texts, with what is to be predicted of each, as an Objective.
+
+    `loss` is one of `liju.objective.KINDS`: of "class" and "focal" a row's value is the number of its label,
+    of "number" a number, of "flags" a 0 or 1 for every label. `balance` weighs labels by `class_weights`.
 
     >>> from liju.objective.examples import tokenizer
     >>> objective = Labelled([("春天", "", 1)], tokenizer("encoder"), max_length=16)
@@ -57,15 +72,18 @@ class Labelled:
 
     def __init__(
         self,
-        rows: Sequence[tuple[str, str, int]],
+        rows: Sequence[tuple[str, str, Any]],
         tokenizer: Tokenizer,
         max_length: int,
         *,
         decoder: bool = False,
         seed: int = 0,
+        loss: str = "class",
+        balance: bool = False,
     ):
         self.tokenizer, self.decoder, self.pad = tokenizer, decoder, tokenizer.pad or 0
-        self.labels = [label for _, _, label in rows]
+        self.loss, self.labels = loss, [label for _, _, label in rows]
+        self.weight_of = class_weights(np.bincount(self.labels).astype(float)) if balance else None
         first = tokenizer.encode_batch([text for text, _, _ in rows])
         second = tokenizer.encode_batch([pair for _, pair, _ in rows])
         self.shortened: list[bool] = []
@@ -74,7 +92,8 @@ class Labelled:
             fitted = fit_pair(a, b, max_length - (3 if b else 2))
             self.shortened.append(fitted != (a, b))
             self.pieces.append(fitted)
-        self.fingerprint = f"labelled-{key_of(self.pieces, self.labels, decoder):016x}"
+        how = [] if (loss, balance) == ("class", False) else [loss, balance]
+        self.fingerprint = f"labelled-{key_of(self.pieces, self.labels, decoder, *how):016x}"
         self.size = len(rows)
         self.weights = {"label": 1.0}
         self.label_smoothing = 0.0
@@ -101,12 +120,41 @@ class Labelled:
         """The example that stands at `index` in the file's order."""
         ids, types = self._ids(*self.pieces[index])
         text = np.asarray(ids, np.int64)
-        value = np.array([self.labels[index]])
+        label = self.labels[index]
+        weight = None if self.weight_of is None else np.array([self.weight_of[label]], np.float32)
+        place = np.array([len(text) - 1 if self.decoder else 0])
+        goals = {"label": Goal(place, np.array([label]), weight, self.loss)}
         if self.decoder:
-            return Sample(number, decoder=text, goals={"label": Goal(np.array([len(text) - 1]), value)})
-        return Sample(
-            number, encoder=text, types=np.asarray(types), goals={"label": Goal(np.array([0]), value)}
-        )
+            return Sample(number, decoder=text, goals=goals)
+        return Sample(number, encoder=text, types=np.asarray(types), goals=goals)
+
+
+@torch.inference_mode()
+def outputs_of(
+    model: Transformer, tokenizer: Tokenizer, inputs: Sequence[dict[str, str]], max_length: int
+) -> tuple[Float[Tensor, "input output"], list[bool]]:
+    """What the label head says of each input, and whether an input was too long and was shortened."""
+    rows = [(values["text"], values.get("pair", ""), 0) for values in inputs]
+    objective = Labelled(rows, tokenizer, max_length, decoder=tokenizer.cls is None)
+    samples = [objective.at(i, i) for i in range(len(rows))]
+    result: list[Tensor] = [torch.zeros(0)] * len(rows)
+    device = next(model.parameters()).device
+    model.eval()
+    for batch in micro_batches(samples, 8192, pad=objective.pad):
+        batch = batch.to(device)
+        hidden = model(batch).flatten(0, 1).index_select(0, batch.targets["label"].index)
+        for i, found in zip(batch.samples, model.predict("label", hidden).float().cpu(), strict=True):
+            result[i] = found
+    return torch.stack(result), objective.shortened
+
+
+def ask_pairs(inputs: Sequence[dict[str, str]], pairs: bool) -> None:
+    """Raise RequestError for an input without a text, or without its pair where the model judges pairs."""
+    for values in inputs:
+        if not values.get("text", "").strip():
+            raise RequestError("the text is empty", hint='send {"text": "..."}')
+        if pairs and not values.get("pair", "").strip():
+            raise RequestError("this model judges pairs", hint='send {"text": "...", "pair": "..."}')
 
 
 class Classification:
@@ -161,34 +209,27 @@ class Classification:
     ) -> Labelled:
         self.check(examples)
         rows = [(e["text"], e.values.get("pair", ""), self.number[e["label"]]) for e in examples]
-        return Labelled(rows, tokenizer, self.max_length, decoder=tokenizer.cls is None, seed=seed)
+        return Labelled(
+            rows,
+            tokenizer,
+            self.max_length,
+            decoder=tokenizer.cls is None,
+            seed=seed,
+            loss="focal" if settings.balance == "focal" else "class",
+            balance=settings.balance == "weights",
+        )
 
-    @torch.inference_mode()
     def probabilities(
         self, model: Transformer, tokenizer: Tokenizer, inputs: Sequence[dict[str, str]]
     ) -> tuple[np.ndarray, list[bool]]:
         """The probability of each label, [input label], and whether an input was too long and shortened."""
-        rows = [(values["text"], values.get("pair", ""), 0) for values in inputs]
-        objective = Labelled(rows, tokenizer, self.max_length, decoder=tokenizer.cls is None)
-        samples = [objective.at(i, i) for i in range(len(rows))]
-        result = np.zeros((len(rows), len(self.labels)))
-        device = next(model.parameters()).device
-        model.eval()
-        for batch in micro_batches(samples, 8192, pad=objective.pad):
-            batch = batch.to(device)
-            hidden = model(batch).flatten(0, 1).index_select(0, batch.targets["label"].index)
-            found = model.predict("label", hidden).float().softmax(-1).cpu().numpy()
-            result[list(batch.samples)] = found
-        return result, objective.shortened
+        logits, shortened = outputs_of(model, tokenizer, inputs, self.max_length)
+        return logits.softmax(-1).numpy(), shortened
 
     def answer(
         self, model: Transformer, tokenizer: Tokenizer, inputs: Sequence[dict[str, str]], settings: Evaluate
     ) -> list[Answer]:
-        for values in inputs:
-            if not values.get("text", "").strip():
-                raise RequestError("the text is empty", hint='send {"text": "..."}')
-            if self.pairs and not values.get("pair", "").strip():
-                raise RequestError("this model judges pairs", hint='send {"text": "...", "pair": "..."}')
+        ask_pairs(inputs, self.pairs)
         if not inputs:
             return []
         table, shortened = self.probabilities(model, tokenizer, inputs)

@@ -32,7 +32,7 @@ def pooled(
 def contrastive(
     logits: Float[Tensor, "target d_model"], targets: Targets, smoothing: float = 0.0
 ) -> Float[Tensor, " target"]:
-    r"""InfoNCE with the other texts of the group as negatives (van den Oord et al. 2018; Henderson et al. 2017):
+    r"""InfoNCE, the other texts of the group as negatives (van den Oord et al. 2018; Henderson et al. 2017):
     $-\log \frac{\exp(a_i \cdot b_i / \tau)}{\sum_j \exp(a_i \cdot b_j / \tau)}$, $\tau = 0.05$.
 
     A target is a place of a text, `sample` its group, `value` [target, (text, same)]. Text $3i$ of a group is

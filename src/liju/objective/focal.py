@@ -30,7 +30,7 @@ def focal(
 def focal_flags(
     logits: Float[Tensor, "target output"], targets: Targets, smoothing: float = 0.0
 ) -> Float[Tensor, " target"]:
-    r"""Each yes or no by itself, the mean over outputs of $-(1 - p_t)^\gamma \log p_t$, $p_t = \sigma(\pm z)$.
+    r"""Each yes or no by itself, the mean over outputs of $-(1-p)^\gamma \log p$ with $p = \sigma(\pm z)$.
 
     >>> import torch
     >>> targets = Targets(torch.tensor([0]), torch.tensor([[1.0, 0.0]]), torch.ones(1), loss="focal-flags")
