@@ -70,10 +70,11 @@ class Muon:
         momentum: float = 0.95,
         weight_decay: float = 0.0,
         dtype: torch.dtype = torch.float32,
+        scales: Mapping[str, float] | None = None,
     ):
         self.parameters = dict(parameters)
         self.learning_rate, self.momentum, self.weight_decay = learning_rate, momentum, weight_decay
-        self.dtype = dtype
+        self.dtype, self.scales = dtype, dict(scales or {})
         self.buffers: dict[str, Tensor] = {}
 
     @torch.no_grad()
@@ -91,7 +92,8 @@ class Muon:
             scale = max(1.0, shape[0] / shape[1]) ** 0.5
             for name, update in zip(names, orthogonalise(updates, dtype=dtype), strict=True):
                 parameter = self.parameters[name]
-                parameter.mul_(1 - rate * self.weight_decay).add_(update, alpha=-rate * scale)
+                own = rate * self.scales.get(name, 1.0)
+                parameter.mul_(1 - own * self.weight_decay).add_(update, alpha=-own * scale)
 
     def _update(self, name: str) -> Tensor:
         """Nesterov's momentum of one gradient."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -12,7 +13,7 @@ from liju.errors import TrainingError
 from liju.train.muon import Muon
 from liju.train.settings import TrainSettings
 
-__all__ = ["AdamW", "Optimizer", "Together", "build_optimizer", "hidden_matrices"]
+__all__ = ["AdamW", "Optimizer", "Together", "build_optimizer", "hidden_matrices", "layer_scales"]
 
 
 class Optimizer(Protocol):
@@ -30,7 +31,7 @@ class Optimizer(Protocol):
 class AdamW:
     """Adam with decoupled weight decay (Loshchilov & Hutter 2017, arXiv:1711.05101), by `torch.optim.AdamW`.
 
-    Matrices decay, vectors (norms, biases) do not.
+    Matrices decay, vectors (norms, biases) do not. `scales`: factors of the learning rate, by name.
 
     >>> w = nn.Parameter(torch.zeros(3))
     >>> adamw = AdamW({"w": w}, learning_rate=0.1)
@@ -49,14 +50,18 @@ class AdamW:
         betas: tuple[float, float] = (0.9, 0.98),
         epsilon: float = 1e-8,
         weight_decay: float = 0.01,
+        scales: Mapping[str, float] | None = None,
     ):
         self.parameters = dict(parameters)
         self.learning_rate = learning_rate
+        kinds: dict[tuple[bool, float], list[Tensor]] = {}
+        for name, parameter in self.parameters.items():
+            kind = (parameter.ndim < 2, (scales or {}).get(name, 1.0))
+            kinds.setdefault(kind, []).append(parameter)
         groups = [
-            {"params": [p for p in self.parameters.values() if p.ndim >= 2], "weight_decay": weight_decay},
-            {"params": [p for p in self.parameters.values() if p.ndim < 2], "weight_decay": 0.0},
+            {"params": alike, "weight_decay": 0.0 if vector else weight_decay, "scale": scale}
+            for (vector, scale), alike in sorted(kinds.items(), key=lambda kind: kind[0][0])
         ]
-        groups = [group for group in groups if group["params"]]
 
         def make(fused: bool) -> torch.optim.AdamW:
             return torch.optim.AdamW(groups, lr=learning_rate, betas=betas, eps=epsilon, fused=fused)
@@ -69,7 +74,7 @@ class AdamW:
     def step(self, factor: float) -> None:
         """One update with `factor` times the peak learning rate."""
         for group in self.inner.param_groups:
-            group["lr"] = self.learning_rate * factor
+            group["lr"] = self.learning_rate * factor * group["scale"]
         self.inner.step()
 
     def state(self) -> dict[str, Tensor]:
@@ -127,6 +132,34 @@ def hidden_matrices(model: nn.Module) -> list[str]:
     return [name for name, _ in model.named_parameters() if "blocks" in name.split(".") and name in linear]
 
 
+def layer_scales(names: Iterable[str], decay: float) -> dict[str, float]:
+    r"""The factor of each parameter's learning rate: $\xi^{L - i}$ in block $i$ of $L$, $\xi^{L + 1}$ in the
+    embeddings, 1 in what stands on the blocks (Howard & Ruder 2018, ULMFiT; Bao et al. 2022, BEiT: the top
+    block has $\xi$). The blocks of each stack are counted by themselves.
+
+    >>> layer_scales(["token.weight", "encoder.blocks.0.W", "encoder.blocks.1.W", "heads.label.weight"], 0.5)
+    {'token.weight': 0.125, 'encoder.blocks.0.W': 0.25, 'encoder.blocks.1.W': 0.5, 'heads.label.weight': 1.0}
+    """
+    names, depth = list(names), dict[str, int]()
+    for name in names:
+        if found := _BLOCK.match(name):
+            depth[found[1]] = max(depth.get(found[1], 0), int(found[2]) + 1)
+    most, scales = max(depth.values(), default=0), dict[str, float]()
+    for name in names:
+        power = 0
+        if found := _BLOCK.match(name):
+            power = depth[found[1]] - int(found[2])
+        elif not _ABOVE.match(name):
+            power = depth.get(name.split(".")[0], most) + 1
+        scales[name] = decay**power
+    return scales
+
+
+# Parameters inside a block; those that stand on the blocks.
+_BLOCK = re.compile(r"(\w+)\.blocks\.(\d+)\.")
+_ABOVE = re.compile(r"heads\.|pooler\.|\w+\.final_norm\.")
+
+
 def build_optimizer(model: nn.Module, settings: TrainSettings, precision: str = "float32") -> Optimizer:
     """The optimizer that `settings` name, over the parameters of `model` that ask for gradients.
 
@@ -136,14 +169,29 @@ def build_optimizer(model: nn.Module, settings: TrainSettings, precision: str = 
     if not parameters:
         raise TrainingError("no parameter asks for a gradient", hint="unfreeze a part of the model")
     chosen = set(hidden_matrices(model)) if settings.optimizer == "muon" else set()
+    scales = layer_scales(parameters, settings.layer_decay) if settings.layer_decay != 1 else None
     optimizers: list[Optimizer] = []
     if rest := {name: p for name, p in parameters.items() if name not in chosen}:
         optimizers.append(
-            AdamW(rest, settings.learning_rate, settings.betas, settings.epsilon, settings.weight_decay)
+            AdamW(
+                rest,
+                settings.learning_rate,
+                settings.betas,
+                settings.epsilon,
+                settings.weight_decay,
+                scales,
+            )
         )
     if matrices := {name: p for name, p in parameters.items() if name in chosen}:
         dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
         optimizers.append(
-            Muon(matrices, settings.muon_learning_rate, settings.momentum, settings.weight_decay, dtype)
+            Muon(
+                matrices,
+                settings.muon_learning_rate,
+                settings.momentum,
+                settings.weight_decay,
+                dtype,
+                scales,
+            )
         )
     return Together(optimizers)
