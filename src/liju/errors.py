@@ -9,6 +9,7 @@
     ├── ExportError         a model that another engine cannot hold, or whose answers there differ
     ├── CheckpointError     a run that cannot be continued
     ├── TrainingError       a loss that is not a number, no target to learn from
+    │   └── RankError       another process of the same training ended or does not answer
     ├── RequestError        what was asked of a loaded or served model cannot be answered
     │   └── RemoteError     a model behind HTTP did not answer: status, request id, attempts
     └── MissingExtra        a command whose optional packages are not installed
@@ -33,6 +34,7 @@ __all__ = [
     "LijuError",
     "MissingExtra",
     "ModelError",
+    "RankError",
     "RemoteError",
     "RequestError",
     "TokenizerError",
@@ -84,6 +86,10 @@ class CheckpointError(LijuError):
 
 class TrainingError(LijuError):
     """Training cannot go on."""
+
+
+class RankError(TrainingError):
+    """Another process of the same training ended or does not answer."""
 
 
 class RequestError(LijuError):

@@ -102,7 +102,7 @@ def test_a_full_disk_leaves_the_old_checkpoints_and_no_rest(tmp_path, monkeypatc
         if len(calls) == at:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "_flush", full)
+    monkeypatch.setattr(checkpoint, "flush", full)
     with pytest.raises(CheckpointError, match="No space left") as caught:
         make(tmp_path, 2)
     assert "MB are needed" in caught.value.hint

@@ -5,6 +5,7 @@
         optimizer.safetensors   what the optimizers remember
         state.json              step, samples seen, fingerprints, best score; size and SHA-256 of both files
 
+(`liju.train.distributed_checkpoint` has a file a rank instead of the first two.)
 A checkpoint is written under a temporary name, flushed to the disk and renamed. A torn one (a missing,
 shorter or altered file) is never loaded: the newest whole one is.
 """
@@ -66,22 +67,23 @@ class Checkpoint:
         return self.state["step"]
 
     @classmethod
-    def open(cls, folder: Path) -> Checkpoint:
-        """Check the folder's files. Raises CheckpointError that says what is wrong with which."""
+    def open(cls, folder: Path, sums: bool = True) -> Checkpoint:
+        """Check the folder's files (with `sums`, every byte). Raises CheckpointError that says what is wrong
+        with which."""
         try:
             written = json.loads((folder / "state.json").read_text())
-            state, digest = written["state"], written["sha256"]
+            state, sha256 = written["state"], written["sha256"]
         except (OSError, ValueError, KeyError, TypeError):
             raise CheckpointError(f"{folder / 'state.json'} cannot be read") from None
-        if digest != _digest_of(state):
+        if sha256 != _digest_of(state):
             raise CheckpointError(f"{folder / 'state.json'} was altered")
-        for name, (size, digest) in state["files"].items():
+        for name, (size, sha256) in state["files"].items():
             path = folder / name
             if not path.is_file():
                 raise CheckpointError(f"{path} is missing")
             if path.stat().st_size != size:
                 raise CheckpointError(f"{path} has {path.stat().st_size} bytes of {size}")
-            if _digest(path) != digest:
+            if sums and digest(path) != sha256:
                 raise CheckpointError(f"{path} was altered")
         return cls(folder, state)
 
@@ -91,15 +93,13 @@ class Checkpoint:
 
         Raises CheckpointError when the model has other tensors than the one that was saved.
         """
-        saved, own = load_file(self.folder / FILES[0]), weights(model)
-        for name in sorted(saved.keys() | own.keys()):
-            there = list(saved[name].shape) if name in saved else "missing"
-            here = list(own[name].shape) if name in own else "missing"
-            if there != here:
-                raise CheckpointError(
-                    f"{name} is {there} in {self.folder} and {here} in the model",
-                    hint="it is another model's",
-                )
+        own = weights(model)
+        if FILES[0] not in self.state["files"] or any(hasattr(t, "placements") for t in own.values()):
+            from liju.train.distributed_checkpoint import read
+
+            return read(self.folder, model, optimizer)
+        saved = load_file(self.folder / FILES[0])
+        compare(self.folder, {name: list(tensor.shape) for name, tensor in saved.items()}, own)
         for name, tensor in own.items():
             tensor.copy_(saved[name])
         if optimizer is not None:
@@ -122,18 +122,8 @@ def save(root: Path, model: nn.Module, optimizer: Optimizer, state: Mapping[str,
         for name, tensors in zip(FILES, (weights(model), optimizer.state()), strict=True):
             path = temporary / name
             save_file({key: value.detach().contiguous() for key, value in tensors.items()}, path)
-            files[name] = (path.stat().st_size, _digest(path))
-        whole = json.loads(json.dumps({**state, "files": files}))
-        (temporary / "state.json").write_text(
-            json.dumps({"state": whole, "sha256": _digest_of(whole)}, indent=2)
-        )
-        for path in (*temporary.iterdir(), temporary):
-            _flush(path)
-        if folder.exists():  # the same step, saved before
-            os.rename(folder, aside := folder.with_name(f".old-{folder.name}"))
-            shutil.rmtree(aside)
-        os.rename(temporary, folder)
-        _flush(root)
+            files[name] = (path.stat().st_size, digest(path))
+        complete(temporary, folder, {**state, "files": files})
     except (OSError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise CheckpointError(
@@ -141,6 +131,31 @@ def save(root: Path, model: nn.Module, optimizer: Optimizer, state: Mapping[str,
             hint=f"about {_megabytes(model, optimizer)} MB are needed; free some, then go on with --resume",
         ) from error
     return folder
+
+
+def complete(temporary: Path, folder: Path, state: Mapping[str, Any]) -> None:
+    """Add state.json to the files in `temporary`, and give the folder its name when all is on the disk."""
+    whole = json.loads(json.dumps(state))
+    text = json.dumps({"state": whole, "sha256": _digest_of(whole)}, indent=2)
+    (temporary / "state.json").write_text(text)
+    for path in (*temporary.iterdir(), temporary):
+        flush(path)
+    if folder.exists():  # the same step, saved before
+        os.rename(folder, aside := folder.with_name(f".old-{folder.name}"))
+        shutil.rmtree(aside)
+    os.rename(temporary, folder)
+    flush(folder.parent)
+
+
+def compare(folder: Path, saved: Mapping[str, list[int]], own: Mapping[str, Tensor]) -> None:
+    """Raise CheckpointError for a tensor that the model has otherwise than the checkpoint in `folder`."""
+    for name in sorted(saved.keys() | own.keys()):
+        there = saved.get(name, "missing")
+        here = list(own[name].shape) if name in own else "missing"
+        if there != here:
+            raise CheckpointError(
+                f"{name} is {there} in {folder} and {here} in the model", hint="it is another model's"
+            )
 
 
 def newest(root: Path, notice: Callable[[str], None] = lambda text: None) -> Checkpoint | None:
@@ -195,7 +210,7 @@ def _folders(root: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name.split("-")[1]), reverse=True)
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -204,7 +219,7 @@ def _digest_of(state: Any) -> str:
     return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """Onto the disk, not only into the system's memory."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

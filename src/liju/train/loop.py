@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from liju.errors import TrainingError
 from liju.objective.base import Objective
 from liju.train.live import Live, Quiet
 from liju.train.parallel import World
@@ -73,12 +74,16 @@ def train(
     samples), CheckpointError for a folder that has a run (without `resume`), or one that cannot be continued.
     """
     start, loss, stopped = time.perf_counter(), float("nan"), False
-    world = World.current()
+    world = World.current(settings.tensor_parallel)
     live = live if live is not None and world.first else Quiet()
     cuda = list(range(torch.cuda.device_count()))
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(cuda))  # dropout is seeded: the caller's draws stay
         training = Training(model, objective, settings, folder, resume, live, world)
+        stack.callback(training.leave)
+        stack.enter_context(world.heard(lambda: training.step))
+        if before_step is not None and training.parallel.sharded:
+            raise TrainingError("layers cannot be thawed on the way while sharded", hint="sharding=replicate")
         stop = stack.enter_context(StopRequest())
         # The next step's samples are built while this one computes: they depend on its number alone.
         ahead = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="samples"))
@@ -103,15 +108,17 @@ def train(
             if world.first and (at_end or done % settings.log_every == 0 or "skipped" in line):
                 training.run.log(line)
             improved = False
-            if evaluate is not None and world.first and (at_end or done % settings.evaluate_every == 0):
+            if evaluate is not None and (at_end or done % settings.evaluate_every == 0):
                 improved = training.look(evaluate)
             if settings.patience and not at_end:
                 at_end = over = world.total([float(training.settled)])[0] > 0
             asked = stop.asked or (stop_after is not None and done >= stop_after)
-            stopped = world.total([float(asked)])[0] > 0 and not at_end  # on every rank alike
-            if at_end or stopped or improved or done % settings.save_every == 0:
+            asks, improves = world.total([float(asked), float(improved)])  # on every rank alike
+            stopped = asks > 0 and not at_end
+            if at_end or stopped or improves or done % settings.save_every == 0:
                 training.save(must=at_end or stopped)
-    world.total([0.0])  # no rank leaves before the files are there
+        training.finish()
+        world.total([0.0])  # no rank leaves before the files are there
     return TrainResult(
         folder=training.run.folder,
         stopped=stopped,

@@ -7,7 +7,8 @@ one shape go through together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -81,17 +82,22 @@ class Muon:
     def step(self, factor: float) -> None:
         """One update with `factor` times the peak learning rate."""
         rate = self.learning_rate * factor
-        shapes: dict[tuple[torch.Size, torch.device, torch.dtype], list[str]] = {}
+        shapes: dict[tuple[torch.Size, torch.device, torch.dtype, Any], list[str]] = {}
         for name, parameter in self.parameters.items():
             if parameter.grad is not None:
-                key = (parameter.shape, parameter.device, parameter.dtype)
+                mesh = getattr(parameter, "device_mesh", None)
+                key = (parameter.shape, parameter.device, parameter.dtype, mesh)
                 shapes.setdefault(key, []).append(name)
-        for (shape, _, kind), names in shapes.items():
-            updates = torch.stack([self._update(name) for name in names])
+        for (shape, _, kind, mesh), names in shapes.items():
+            updates = [_own(self._update(name)) for name in names]
             dtype = torch.float64 if kind == torch.float64 else self.dtype
             scale = max(1.0, shape[0] / shape[1]) ** 0.5
-            for name, update in zip(names, orthogonalise(updates, dtype=dtype), strict=True):
-                parameter = self.parameters[name]
+            if mesh is None:
+                made = orthogonalise(torch.stack(updates), dtype=dtype)
+            else:
+                made = _orthogonalise_rows(updates, shape[0], mesh, dtype)
+            for name, update in zip(names, made, strict=True):
+                parameter = _own(self.parameters[name])
                 own = rate * self.scales.get(name, 1.0)
                 parameter.mul_(1 - own * self.weight_decay).add_(update, alpha=-own * scale)
 
@@ -107,9 +113,51 @@ class Muon:
         """Everything it remembers, by name."""
         return {f"{name}.momentum": buffer for name, buffer in self.buffers.items()}
 
+    def allocate(self, names: Collection[str]) -> None:
+        """Make room for what `state` gave under `names`."""
+        self.buffers = {
+            name: torch.zeros_like(parameter, requires_grad=False)
+            for name, parameter in self.parameters.items()
+            if f"{name}.momentum" in names
+        }
+
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `state` gave."""
-        self.buffers = {}
-        for name, parameter in self.parameters.items():
-            if (saved := state.get(f"{name}.momentum")) is not None:
-                self.buffers[name] = torch.empty_like(parameter, requires_grad=False).copy_(saved)
+        self.allocate(state.keys())
+        for name, buffer in self.buffers.items():
+            buffer.copy_(state[f"{name}.momentum"])
+
+
+def _own(tensor: Tensor) -> Tensor:
+    """This rank's rows of a tensor that is sharded; any other tensor as it is."""
+    return tensor.to_local() if hasattr(tensor, "to_local") else tensor  # type: ignore[operator]
+
+
+def _orthogonalise_rows(
+    updates: Sequence[Tensor], rows: int, mesh: Any, dtype: torch.dtype
+) -> list[Float[Tensor, "row column"]]:
+    """`orthogonalise` of matrices of one shape of which each rank has some rows; gives these rows.
+
+    Every rank gets its share of the matrices whole from the others, makes them orthogonal and sends the rows
+    back: two messages, and no matrix is computed twice (as in microsoft/dion, arXiv:2504.05295).
+    """
+    import torch.distributed as dist
+
+    group, size, rank = mesh.get_group(), mesh.size(), mesh.get_local_rank()
+    share = -(-rows // size)  # rows of the first ranks; the last ones have fewer, or none
+    heights = [max(0, min(rows, (r + 1) * share) - r * share) for r in range(size)]
+    width, height, mine = updates[0].shape[1], heights[rank], len(updates[rank::size])
+    out = [len(updates[r::size]) * height * width for r in range(size)]
+    back = [mine * h * width for h in heights]
+    sent = torch.cat([update.flatten() for r in range(size) for update in updates[r::size]])
+    got = sent.new_empty(sum(back))
+    dist.all_to_all_single(got, sent, back, out, group=group)
+    parts = [part.view(mine, h, width) for part, h in zip(got.split(back), heights, strict=True)]
+    if mine:
+        parts = orthogonalise(torch.cat(parts, dim=1), dtype=dtype).split(heights, dim=1)
+    got = torch.cat([part.flatten() for part in parts])
+    dist.all_to_all_single(sent, got, out, back, group=group)
+    made: list[Tensor] = list(updates)
+    for r, part in enumerate(sent.split(out)):
+        made[r::size] = part.view(-1, height, width) if height else updates[r::size]
+    return made

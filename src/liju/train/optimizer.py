@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,10 @@ class Optimizer(Protocol):
         ...
 
     def state(self) -> dict[str, Tensor]: ...
+
+    def allocate(self, names: Collection[str]) -> None:
+        """Make room for what `state` gave under `names`, to be read into."""
+        ...
 
     def load(self, state: Mapping[str, Tensor]) -> None: ...
 
@@ -54,13 +58,15 @@ class AdamW:
     ):
         self.parameters = dict(parameters)
         self.learning_rate = learning_rate
-        kinds: dict[tuple[bool, float], list[Tensor]] = {}
+        # One kernel goes through many tensors, but not through tensors that are split over other ranks.
+        kinds: dict[tuple[bool, Any, float], list[Tensor]] = {}
         for name, parameter in self.parameters.items():
-            kind = (parameter.ndim < 2, (scales or {}).get(name, 1.0))
+            mesh = getattr(parameter, "device_mesh", None)
+            kind = (parameter.ndim < 2, mesh, (scales or {}).get(name, 1.0))
             kinds.setdefault(kind, []).append(parameter)
         groups = [
             {"params": alike, "weight_decay": 0.0 if vector else weight_decay, "scale": scale}
-            for (vector, scale), alike in sorted(kinds.items(), key=lambda kind: kind[0][0])
+            for (vector, _, scale), alike in sorted(kinds.items(), key=lambda kind: kind[0][0])
         ]
 
         def make(fused: bool) -> torch.optim.AdamW:
@@ -85,19 +91,22 @@ class AdamW:
             for key, value in self.inner.state.get(parameter, {}).items()
         }
 
+    def allocate(self, names: Collection[str]) -> None:
+        """Make room for what `state` gave under `names`."""
+        for name, parameter in self.parameters.items():
+            if f"{name}.step" in names:
+                # Fresh memory, not the file's: how it is aligned may change the last bit of a result.
+                moments = {
+                    key: torch.zeros_like(parameter, requires_grad=False) for key in ("exp_avg", "exp_avg_sq")
+                }
+                device = parameter.device if self.inner.defaults["fused"] else "cpu"
+                self.inner.state[parameter] = {"step": torch.zeros((), device=device), **moments}
+
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `state` gave."""
-        for name, parameter in self.parameters.items():
-            if f"{name}.step" not in state:
-                continue
-            # Fresh memory, not the file's: how it is aligned may change the last bit of a result.
-            moments = {
-                key: torch.empty_like(parameter, requires_grad=False).copy_(state[f"{name}.{key}"])
-                for key in ("exp_avg", "exp_avg_sq")
-            }
-            device = parameter.device if self.inner.defaults["fused"] else "cpu"
-            step = state[f"{name}.step"].to(device, copy=True)
-            self.inner.state[parameter] = {"step": step, **moments}
+        self.allocate(state.keys())
+        for name, tensor in self.state().items():
+            tensor.copy_(state[name])
 
 
 class Together:
@@ -112,6 +121,10 @@ class Together:
 
     def state(self) -> dict[str, Tensor]:
         return {name: value for optimizer in self.optimizers for name, value in optimizer.state().items()}
+
+    def allocate(self, names: Collection[str]) -> None:
+        for optimizer in self.optimizers:
+            optimizer.allocate(names)
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         for optimizer in self.optimizers:
@@ -160,15 +173,29 @@ _BLOCK = re.compile(r"(\w+)\.blocks\.(\d+)\.")
 _ABOVE = re.compile(r"heads\.|pooler\.|\w+\.final_norm\.")
 
 
-def build_optimizer(model: nn.Module, settings: TrainSettings, precision: str = "float32") -> Optimizer:
+def build_optimizer(
+    model: nn.Module, settings: TrainSettings, precision: str = "float32", offload: bool = False
+) -> Optimizer:
     """The optimizer that `settings` name, over the parameters of `model` that ask for gradients.
 
-    `precision`: Newton-Schulz computes in it. Raises TrainingError when nothing asks for a gradient.
+    `precision`: Newton-Schulz computes in it. `offload`: in the host's memory.
+    Raises TrainingError when nothing asks for a gradient.
     """
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if not parameters:
         raise TrainingError("no parameter asks for a gradient", hint="unfreeze a part of the model")
     chosen = set(hidden_matrices(model)) if settings.optimizer == "muon" else set()
+    if offload:
+        from liju.train.offload import Offloaded
+
+        return Offloaded(parameters, lambda host: _built(host, chosen, settings, torch.float32))
+    return _built(parameters, chosen, settings, torch.bfloat16 if precision == "bfloat16" else torch.float32)
+
+
+def _built(
+    parameters: Mapping[str, Tensor], chosen: set[str], settings: TrainSettings, dtype: torch.dtype
+) -> Optimizer:
+    """AdamW and, for the `chosen` ones, Muon, which computes in `dtype`."""
     scales = layer_scales(parameters, settings.layer_decay) if settings.layer_decay != 1 else None
     optimizers: list[Optimizer] = []
     if rest := {name: p for name, p in parameters.items() if name not in chosen}:
@@ -183,7 +210,6 @@ def build_optimizer(model: nn.Module, settings: TrainSettings, precision: str = 
             )
         )
     if matrices := {name: p for name, p in parameters.items() if name in chosen}:
-        dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
         optimizers.append(
             Muon(
                 matrices,

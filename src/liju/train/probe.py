@@ -7,7 +7,7 @@ on one with them three times faster.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,8 +18,9 @@ from torch import nn
 from liju.samples.batch import Batch
 from liju.samples.layout import Layout
 from liju.train.settings import TrainSettings
+from liju.train.work import Work
 
-__all__ = ["Chosen", "Work", "blocks", "choose", "device_of", "speeds"]
+__all__ = ["Chosen", "blocks", "choose", "device_of", "speeds"]
 
 FASTER = 1.3  # bfloat16 is taken when it is this many times faster: it costs accuracy
 LONG_CPU, LONG_CUDA = 1200.0, 180.0  # seconds of training from which compiling may pay
@@ -111,44 +112,6 @@ def peak(precision: str, device: torch.device, size: int = 0) -> float:
     return 2 * size**3 / seconds(lambda: a @ b, device)
 
 
-@dataclass(frozen=True)
-class Work:
-    """How much arithmetic the model's matrices do: weights met by a token of each side, and by a target.
-
-    A step's FLOPs are 6 a weight and token (Kaplan et al. 2020, arXiv:2001.08361); attention's own products
-    are left out, so what is shown as use of the machine is a little low.
-    """
-
-    encoder: int
-    decoder: int
-    heads: dict[str, int]
-
-    @classmethod
-    def of(cls, model: nn.Module) -> Work:
-        sides, heads = {"encoder": 0, "decoder": 0}, {}
-        for name, module in model.named_modules():
-            if isinstance(module, nn.Linear):
-                parts = name.split(".")
-                if parts[0] == "heads" and len(parts) > 1:
-                    heads[parts[1]] = heads.get(parts[1], 0) + module.weight.numel()
-                elif "blocks" in parts:
-                    side = "decoder" if parts[0] == "decoder" else "encoder"
-                    sides[side] += module.weight.numel()
-        if getattr(getattr(model, "config", None), "tied", False):  # the vocabulary projection
-            token = getattr(model, "token", None)
-            heads["words"] = heads.get("words", 0) + (token.weight.numel() if token is not None else 0)
-        return cls(sides["encoder"], sides["decoder"], heads)
-
-    def flops(self, batches: Sequence[Batch]) -> float:
-        """Useful FLOPs of a step, forward and backward: empty places count for nothing."""
-        total = 0.0
-        for batch in batches:
-            for side, size in ((batch.encoder, self.encoder), (batch.decoder, self.decoder)):
-                total += size * int((side.segment > 0).sum()) if side is not None else 0
-            total += sum(self.heads.get(name, 0) * len(t.index) for name, t in batch.targets.items())
-        return 6 * total
-
-
 def choose(
     model: nn.Module,
     settings: TrainSettings,
@@ -181,7 +144,7 @@ def choose(
         compiled = asked.get("compile")
         if compiled is None:
             work = Work.of(model)
-            expected = 6 * (work.encoder + work.decoder) * settings.batch_tokens * settings.steps
+            expected = 6 * work.weights * settings.batch_tokens * settings.steps
             expected /= MFU_GUESS * top  # seconds
             if device.type == "cuda":
                 compiled = expected > LONG_CUDA

@@ -13,6 +13,7 @@ __all__ = ["TrainSettings"]
 
 # A change of these gives the same gradients to rounding (law 2), so a run may go on with it, with a notice.
 ROUNDING = frozenset({"micro_batch_tokens", "precision", "compile", "layout", "device"})
+ROUNDING |= {"sharding", "tensor_parallel", "recompute"}
 # A change of these changes no weight.
 FREE = frozenset({"evaluate_every", "save_every", "log_every", "keep", "best", "best_is", "max_skips"})
 FREE |= {"patience"}
@@ -51,6 +52,9 @@ class TrainSettings:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
     layout: Literal["auto", "grouped", "packed"] = "auto"
+    sharding: Literal["auto", "replicate", "shard", "offload"] = "auto"  # of the weights over the ranks
+    tensor_parallel: int = 1  # ranks that share each sample and each matrix
+    recompute: Literal["off", "blocks", "selective"] = "off"  # activations in the backward pass
     seed: int = 0
     device: str = "auto"  # auto, cpu, cuda, cuda:1
     keep: int = 2  # newest checkpoints kept; the best one is kept besides
@@ -62,7 +66,7 @@ class TrainSettings:
     def __post_init__(self) -> None:
         least = {"steps": 0, "seed": 0, "clip": 0, "weight_decay": 0, "max_skips": 0, "spike": 0}
         least |= {"patience": 0}
-        least |= dict.fromkeys(("batch_tokens", "micro_batch_tokens", "keep"), 1)
+        least |= dict.fromkeys(("batch_tokens", "micro_batch_tokens", "keep", "tensor_parallel"), 1)
         least |= dict.fromkeys(("evaluate_every", "save_every", "log_every"), 1)
         for name, low in least.items():
             if getattr(self, name) < low:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from liju.errors import TrainingError
 from liju.objective.loss import losses
 from liju.samples.batch import Batch
-from liju.train.parallel import World
+from liju.train.parallel import Replicated, World
 
 __all__ = ["Measured", "accumulate", "backward", "clip", "seed_of", "total_weights"]
 
@@ -42,7 +43,7 @@ def total_weights(batches: Sequence[Batch], heads: Mapping[str, float], world: W
     """The weight sum of each head's targets in the whole step: every micro-batch of every rank."""
     names = sorted(heads)
     own = [sum(batch.weight(name) for batch in batches) for name in names]
-    return dict(zip(names, world.total(own), strict=True))
+    return dict(zip(names, world.over_data(own), strict=True))
 
 
 def backward(
@@ -57,7 +58,8 @@ def backward(
     device = next(model.parameters()).device
     batch = batch.to(device)
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
-        sums = {name: part for name, (part, _) in losses(model, batch, label_smoothing).items()}  # type: ignore[arg-type]
+        find = getattr(model, "parallel_losses", None) or partial(losses, model)  # type: ignore[arg-type]
+        sums = {name: part for name, (part, _) in find(batch, label_smoothing).items()}
     shares = [heads[name] * part / totals[name] for name, part in sums.items() if totals.get(name)]
     if shares:
         loss = torch.stack(shares).sum()
@@ -74,16 +76,20 @@ def accumulate(
     precision: str = "float32",
     seeds: Callable[[int], int] | None = None,
     world: World | None = None,
+    parallel: Replicated | None = None,
+    spare: Callable[[], Batch] | None = None,
 ) -> Measured:
     r"""Leave the gradient of the step's loss in `.grad`.
 
     $L = \sum_h w_h \frac{\sum_b \mathrm{sum}_{h,b}}{\sum_b \mathrm{weight}_{h,b}}$ over all micro-batches
     $b$ of all ranks: the denominator is known before the first backward pass, so the split changes nothing.
 
-    `seeds`: micro-batch to the seed of its dropout. `heads`: head to $w_h$.
+    `seeds`: micro-batch to the seed of its dropout. `heads`: head to $w_h$. `parallel`: how gradients are
+    summed over the ranks. `spare`: any batch, for a rank of a sharded model that has none of its own.
     Raises TrainingError when the step has nothing to predict.
     """
-    world = world or World()
+    world = world or (parallel.world if parallel is not None else World())
+    parallel = parallel or Replicated(world, model)
     totals = total_weights(batches, heads, world)
     if not any(totals.values()):
         numbers = [number for batch in batches for number in batch.samples]
@@ -95,17 +101,21 @@ def accumulate(
     for parameter in parameters:
         parameter.grad = None
     sums: dict[str, list[Tensor]] = {name: [] for name in sorted(heads)}
-    for i, batch in enumerate(batches):
+    work = parallel.balance(batches, totals, spare)
+    for i, batch in enumerate(work):
         if seeds is not None:
             torch.manual_seed(seeds(i))
+        if i == len(work) - 1:
+            parallel.overlap()
         for name, part in backward(model, batch, heads, totals, label_smoothing, precision).items():
             if name in sums:
                 sums[name].append(part)
     own = [float(torch.stack(parts).double().sum()) if parts else 0.0 for parts in sums.values()]
     counts = [float(sum(b.tokens for b in batches)), float(sum(b.places for b in batches))]
     present = [float(p.grad is not None) for p in parameters] if world.size > 1 else []
-    *added, tokens, places = world.total([*present, *own, *counts])
-    world.sum_gradients(parameters, [count > 0 for count in added[: len(present)]])
+    parallel.flush()  # messages must come in one order on all ranks
+    *added, tokens, places = world.over_data([*present, *own, *counts])
+    parallel.finish(dict(zip(parameters, (count > 0 for count in added), strict=False)))
     means = {
         name: value / totals[name]
         for name, value in zip(sums, added[len(present) :], strict=True)
@@ -120,12 +130,19 @@ def clip(model: nn.Module, largest: float) -> float:
 
     A gradient that is not finite is left as it is too.
     """
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    with_gradient = [p for p in model.parameters() if p.grad is not None]
+    gradients = [p.grad for p in with_gradient if p.grad is not None]
+    if any(hasattr(gradient, "placements") for gradient in gradients):
+        from liju.train.sharding import gradient_norm
+
+        norm = torch.tensor(gradient_norm(with_gradient))
+        gradients = [g.to_local() if hasattr(g, "to_local") else g for g in gradients]  # type: ignore[operator]
+        if largest and torch.isfinite(norm):
+            torch._foreach_mul_(gradients, min(1.0, largest / (float(norm) + 1e-6)))
+        return float(norm)
     norm = torch.nn.utils.get_total_norm(gradients)
     if largest and torch.isfinite(norm):
-        torch.nn.utils.clip_grads_with_norm_(
-            [p for p in model.parameters() if p.grad is not None], largest, norm
-        )
+        torch.nn.utils.clip_grads_with_norm_(with_gradient, largest, norm)
     return float(norm)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -19,16 +20,19 @@ from liju.samples.layout import Layout, micro_batches
 from liju.samples.steps import Steps
 from liju.train import checkpoint as checkpoints
 from liju.train.diagnosis import ELSEWHERE, Finding, failure, find
+from liju.train.distributed_checkpoint import Saver, agreed_newest
 from liju.train.live import Live
 from liju.train.optimizer import build_optimizer
-from liju.train.parallel import World
-from liju.train.probe import Work, blocks, choose
+from liju.train.parallel import World, by_itself
+from liju.train.probe import blocks, choose
 from liju.train.run import Run
 from liju.train.same import check_same, fingerprints
 from liju.train.schedule import schedule
 from liju.train.settings import TrainSettings
+from liju.train.sharding import parallelize
 from liju.train.spikes import Spikes
 from liju.train.step import Measured, accumulate, clip, seed_of, some
+from liju.train.work import Work
 from liju.train.worst import free_memory, largest_batches, memory_told, needed, try_batch
 
 __all__ = ["Evaluate", "Training"]
@@ -57,39 +61,35 @@ class Training:
             raise CheckpointError(
                 f"{self.run.folder} already holds a run", hint="go on with it by --resume, or name another"
             )
-        found = checkpoints.newest(self.run.checkpoints, live.notice) if resume else None
+        found = agreed_newest(self.run.checkpoints, world, live.notice) if resume else None
         if found is not None:
             check_same(found, self.prints, settings, world.size, live.notice)
         before = self.run.chosen() if resume else None
-        at = found.step if found is not None else 0
-        if not world.agrees(at):  # and every rank has looked before the first one writes
-            raise CheckpointError(
-                f"rank {world.rank} finds step {at} in {self.run.folder}, other ranks another",
-                hint="all ranks need the run's folder on one shared disk",
-            )
+        world.total([0.0])  # every rank has looked before the first one writes
         self.steps = Steps(objective, settings.batch_tokens, settings.seed)
         self.chosen = choose(model, settings, lambda: self.prepare(0, "grouped")[1][0], before=before)
         self.device = torch.device(self.chosen.device)
-        model.to(self.device)
-        self.optimizer = build_optimizer(model, settings, self.chosen.precision)
+        world.agree(model)
         self.work = Work.of(model)
+        precision, compiled = self.chosen.precision, self.chosen.compile
+        self.parallel = parallelize(model, settings, world, self.device, precision, compiled)
+        self.model = self.parallel.model
+        offload = settings.sharding == "offload" and not self.parallel.sharded
+        self.optimizer = build_optimizer(self.model, settings, precision, offload)
+        self.saver = Saver(self.run.checkpoints, world) if self.parallel.sharded else None
         self.checkpoint = found.folder if found is not None else None
         self.state: dict[str, Any] = {"step": 0, "samples": 0, "tokens": 0, "best": {}, "scores": {}}
         self.state["skipped"] = []  # steps that were left out
         self.spikes = Spikes(settings.spike, found.state.get("spikes", ()) if found is not None else ())
         if found is not None:
-            found.restore(model, self.optimizer)
+            found.restore(self.model, self.optimizer)
             self.state |= {key: found.state[key] for key in self.state if key in found.state}
             live.notice(f"continues after step {found.step}")
-        world.agree(model)
         if world.first:
             self.run.begin(settings, self.chosen.to_json(), self.prints)
             if resume:
                 checkpoints.set_aside(self.run.checkpoints, self.step)
                 self.run.rewind(self.step)
-        if self.chosen.compile:
-            for block in blocks(model):
-                block.compile(dynamic=True)
 
     @property
     def step(self) -> int:
@@ -106,12 +106,17 @@ class Training:
     def prepare(self, step: int, layout: Layout | None = None) -> tuple[int, list[Batch]]:
         """How many samples a step has, and this rank's micro-batches of them."""
         numbers = self.steps.numbers(step)
-        mine = numbers[self.world.rank :: self.world.size]
+        mine = numbers[self.world.data_rank :: self.world.data_size]
         samples = [self.objective.sample(int(number)) for number in mine]
         if not samples:
             return len(numbers), []
         limit, layout = self.settings.micro_batch_tokens, layout or self.chosen.layout
         return len(numbers), micro_batches(samples, limit, layout, self.objective.pad)
+
+    def spare(self) -> Batch:
+        """A batch for a rank of a sharded model that has no sample of a step: it computes along."""
+        number = int(self.steps.numbers(self.step)[0])
+        return micro_batches([self.objective.sample(number)], 1, "grouped", self.objective.pad)[0]
 
     def try_largest(self) -> None:
         """Forward and backward of the largest micro-batch, without a trace. Raises TrainingError that says
@@ -136,7 +141,7 @@ class Training:
         precision = self.chosen.precision
 
         def seeds(micro_batch: int) -> int:
-            return seed_of(settings.seed, step, micro_batch, self.world.rank)
+            return seed_of(settings.seed, step, micro_batch, self.world.data_rank)
 
         self.model.train()
         with memory_told(self.model, batches, settings, precision, f"in step {step + 1}"):
@@ -148,6 +153,8 @@ class Training:
                 precision,
                 seeds,
                 self.world,
+                self.parallel,
+                self.spare,
             )
         norm = clip(self.model, settings.clip)
         factor = schedule(settings.schedule, step, settings.steps, settings.warmup_steps)
@@ -223,7 +230,11 @@ class Training:
     def look(self, evaluate: Evaluate) -> bool:
         """Look at the held-out text; whether the model is the best so far."""
         settings, step, best = self.settings, self.step, self.state["best"]
-        answer = dict(evaluate(self.model, step))
+        with self.parallel.whole() as model:
+            if not self.world.first:
+                return False
+            with by_itself():
+                answer = dict(evaluate(model, step))
         texts = answer.pop("samples", None)
         texts = [texts] if isinstance(texts, str) else list(texts or ())
         scores = {name: float(value) for name, value in answer.items()}
@@ -247,18 +258,46 @@ class Training:
 
     def save(self, must: bool) -> None:
         """Write a checkpoint. Where that fails it raises if it `must`, else it tells and training goes on."""
-        if not self.world.first:
-            return
         more = {"fingerprints": self.prints, "settings": asdict(self.settings), "ranks": self.world.size}
-        root = self.run.checkpoints
+        more["spikes"] = self.spikes.seen
+        root, keep, best = self.run.checkpoints, self.settings.keep, self.state["best"].get("step")
+        state = copy.deepcopy({**self.state, **more})
+        if self.saver is not None:
+            self.saved(must=False)  # the one before
+            self.saver.begin(
+                self.model, self.optimizer, state, after=lambda: checkpoints.prune(root, keep, best)
+            )
+            if must:
+                self.saved(must=True)
+        elif self.world.first:
+            try:
+                self.checkpoint = checkpoints.save(root, self.model, self.optimizer, state)
+                checkpoints.prune(root, keep, best)
+            except CheckpointError as error:
+                if must:
+                    raise
+                self.live.notice(f"{error.message}; {error.hint}; training goes on")
+
+    def saved(self, must: bool) -> None:
+        """Wait for the checkpoint that is being written, if there is one."""
         try:
-            more["spikes"] = self.spikes.seen
-            self.checkpoint = checkpoints.save(root, self.model, self.optimizer, {**self.state, **more})
-            checkpoints.prune(root, self.settings.keep, self.state["best"].get("step"))
+            done = self.saver.finish() if self.saver is not None else None
+            self.checkpoint = done or self.checkpoint
         except CheckpointError as error:
             if must:
                 raise
             self.live.notice(f"{error.message}; {error.hint}; training goes on")
+
+    def finish(self) -> None:
+        """The last checkpoint is written, and the caller's model has the weights."""
+        self.saved(must=True)
+        self.parallel.close()
+
+    def leave(self) -> None:
+        """Whatever happened, the caller's model is as it was built, and no thread waits."""
+        self.parallel.undo()
+        if self.saver is not None:
+            self.saver.close()
 
 
 def _skipped(step: int, why: str, finding: Finding) -> dict[str, Any]:

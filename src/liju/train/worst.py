@@ -42,7 +42,7 @@ def largest_batches(
     >>> settings = TrainSettings(batch_tokens=200, micro_batch_tokens=50)
     >>> batch, = largest_batches(objective, Steps(objective, 200), settings, "grouped")
     >>> batch.decoder.tokens.shape
-    torch.Size([3, 16])
+    torch.Size([3, 15])
     """
     seen = min(objective.size, math.ceil(steps.samples / steps.window * settings.steps), LOOKED_AT)
     lengths = objective.lengths(np.arange(max(1, seen)))

@@ -1,0 +1,184 @@
+"""Checkpoints of sharded weights, by `torch.distributed.checkpoint` in its safetensors form: nothing is pickled.
+
+    checkpoints/step-000500/
+        shard-00001-model-00001-of-00001.safetensors     what rank 0 has of weights and optimizer, with offsets
+        shard-00002-...                                  rank 1, and so on
+        state.json                                       as for one rank; size and SHA-256 of every shard
+
+The tensors are copied to the host's memory; then training goes on while a thread of each rank writes. The
+folder gets its name when every shard is on the disk. Any number of ranks reads it, each what it needs; so it
+does a checkpoint of one rank.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from liju.errors import CheckpointError
+from liju.train import checkpoint as checkpoints
+from liju.train.checkpoint import Checkpoint, weights
+from liju.train.optimizer import Optimizer
+from liju.train.parallel import World
+
+__all__ = ["Saver", "agreed_newest"]
+
+
+def agreed_newest(root: Path, world: World, notice: Callable[[str], None]) -> Checkpoint | None:
+    """The newest whole checkpoint, chosen by the first rank: it alone reads all files for their sums.
+
+    Raises CheckpointError where another rank does not see it.
+    """
+    found = world.first_only(lambda: checkpoints.newest(root, notice))
+    at = int(world.of_first(-1 if found is None else found.step))
+    if world.first or at < 0:
+        missing = False
+    else:
+        try:
+            found, missing = Checkpoint.open(root / f"step-{at:06d}", sums=False), False
+        except CheckpointError:
+            missing = True
+    if world.total([float(missing)])[0]:
+        raise CheckpointError(
+            f"the first rank goes on from step {at} in {root}, which other ranks do not see whole",
+            hint="all ranks need the run's folder on one shared disk",
+        )
+    return found
+
+
+class Saver:
+    """Writes the checkpoints of a sharded model. All ranks call it at the same steps."""
+
+    def __init__(self, root: Path, world: World):
+        import torch.distributed as dist
+
+        self.root, self.world = root, world
+        self.group = dist.new_group(backend="gloo")  # its messages come between no others
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self.running: Future[Path] | None = None
+
+    def begin(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        state: Mapping[str, Any],
+        after: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Copy the tensors and write them meanwhile; `after` is called by the first rank when it is done."""
+        tensors = {**weights(model), **optimizer.state()}
+        staged = {name: _staged(tensor) for name, tensor in tensors.items()}
+        self.running = self.thread.submit(self._write, staged, state, after)
+
+    def finish(self) -> Path | None:
+        """Wait for the one that is being written. Raises CheckpointError, on all ranks, where it failed."""
+        running, self.running = self.running, None
+        return None if running is None else running.result()
+
+    def close(self) -> None:
+        self.thread.shutdown(wait=False, cancel_futures=True)
+
+    def _write(
+        self, tensors: Mapping[str, Tensor], state: Mapping[str, Any], after: Callable[[], None]
+    ) -> Path:
+        import torch.distributed as dist
+        import torch.distributed.checkpoint as dcp
+
+        folder = self.root / f"step-{state['step']:06d}"
+        temporary = self.root / f".writing-{folder.name}"
+        error, files = "", {}
+        if self.world.first:
+            try:
+                shutil.rmtree(temporary, ignore_errors=True)
+                temporary.mkdir(parents=True)
+            except OSError as raised:
+                error = str(raised)
+        error = self._shared(error)
+        if not error:
+            try:
+                # Its log tells of every shard; what goes wrong is raised.
+                writer = dcp.HuggingFaceStorageWriter(str(temporary), save_distributed=True)
+                dcp.save(dict(tensors), storage_writer=writer, process_group=self.group)
+                for path in temporary.glob(f"shard-{self.world.rank + 1:05d}-*.safetensors"):
+                    checkpoints.flush(path)
+                    files[path.name] = (path.stat().st_size, checkpoints.digest(path))
+            except (dcp.CheckpointException, OSError) as raised:
+                error = _reason(raised)
+        every: list[Any] = [None] * self.world.size
+        dist.all_gather_object(every, (files, error), group=self.group)
+        error = next((why for _, why in every if why), "")
+        if self.world.first and not error:
+            try:
+                found = {name: size for files, _ in every for name, size in files.items()}
+                checkpoints.complete(temporary, folder, {**state, "files": found})
+                after()
+            except OSError as raised:
+                error = str(raised)
+        error = self._shared(error)
+        if error:
+            if self.world.first:
+                shutil.rmtree(temporary, ignore_errors=True)
+            size = sum(t.numel() * t.element_size() for t in tensors.values()) // 2**20 + 1
+            raise CheckpointError(
+                f"step {state['step']} could not be saved in {self.root}: {error}",
+                hint=f"about {size} MB are needed; free some, then go on with --resume",
+            )
+        return folder
+
+    def _shared(self, error: str) -> str:
+        """What went wrong on the first rank."""
+        import torch.distributed as dist
+
+        told = [error]
+        dist.broadcast_object_list(told, src=0, group=self.group)
+        return told[0]
+
+
+def read(folder: Path, model: nn.Module, optimizer: Optimizer | None) -> None:
+    """Read a checkpoint, of whatever number of ranks, into a model, of whatever number of ranks.
+
+    Raises CheckpointError when the model has other tensors than the one that was saved.
+    """
+    import torch.distributed as dist
+    import torch.distributed.checkpoint as dcp
+
+    reader = dcp.HuggingFaceStorageReader(str(folder))
+    saved = {name: list(entry.size) for name, entry in reader.read_metadata().state_dict_metadata.items()}  # type: ignore[union-attr]
+    own = weights(model)
+    known = {name for name in saved if name in own or name.rpartition(".")[0] not in own}
+    checkpoints.compare(folder, {name: saved[name] for name in known}, own)
+    tensors = dict(own)
+    if optimizer is not None:
+        optimizer.allocate(saved.keys())
+        tensors |= optimizer.state()
+    dcp.load(tensors, storage_reader=reader, no_dist=not dist.is_initialized() or World.current().size == 1)
+
+
+def _staged(tensor: Tensor) -> Tensor:
+    """A copy in the host's memory; of a sharded tensor, of this rank's part."""
+    from torch.distributed.tensor import DTensor
+
+    if not isinstance(tensor, DTensor):
+        return tensor.detach().to("cpu", copy=True)
+    return DTensor.from_local(
+        tensor.to_local().detach().to("cpu", copy=True),
+        tensor.device_mesh,
+        tensor.placements,
+        run_check=False,
+        shape=tensor.shape,
+        stride=tensor.stride(),
+    )
+
+
+def _reason(error: Exception) -> str:
+    """What was wrong on the rank where it was."""
+    failures = getattr(error, "failures", None)
+    if failures:
+        rank, (cause, _) = next(iter(failures.items()))
+        return f"rank {rank}: {cause}"
+    return str(error)
