@@ -285,7 +285,7 @@ def test_a_pickle_says_how_to_convert_it(tmp_path, foreign):
 TASKS = {
     "BertForSequenceClassification": "classification",
     "BertForTokenClassification": "tagging",
-    "BertForQuestionAnswering": "question-answering",
+    "BertForQuestionAnswering": "answering",
     "BertForMaskedLM": "fill-mask",
     "RoFormerForMaskedLM": "fill-mask",
     "BertModel": "features",

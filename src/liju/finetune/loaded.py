@@ -14,6 +14,7 @@ from torch import Tensor
 
 from liju.config import Evaluate
 from liju.errors import BundleError, RequestError, did_you_mean
+from liju.finetune.answering import Answering
 from liju.finetune.bundles import find_bundle
 from liju.finetune.classification import Classification
 from liju.finetune.generation import GenerationTask
@@ -30,6 +31,7 @@ __all__ = ["TASKS", "Loaded", "load", "options_of", "pretrained_task"]
 TASKS = {
     "classification": Classification,
     "tagging": Tagging,
+    "answering": Answering,
     "translation": TranslationTask,
     "generation": GenerationTask,
     "fill-mask": FillMask,

@@ -18,7 +18,7 @@ from liju.model import TransformerConfig
 __all__ = ["import_folder"]
 
 # What `liju.load` makes of a model that was not trained here, by the head that it has.
-TASKS = {"label": "classification", "tag": "tagging", "span": "question-answering", "": "features"}
+TASKS = {"label": "classification", "tag": "tagging", "span": "answering", "": "features"}
 # The words head alone says too little: by model type, then by family.
 WRITERS = {"t5": "fill-span", "encoder": "fill-mask", "decoder": "generation", "encdec": "translation"}
 

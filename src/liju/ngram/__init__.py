@@ -13,6 +13,7 @@ They count any sequence of integers: word ids, bytes, or the characters of a str
     classifier      one Kneser-Ney model a label
     tagger          a hidden Markov model of tags
     retrieval       a translation memory: the nearest sentence that was translated before
+    sliding_window  the sentence of a text that shares the most with a question
 
 and the statistical translator that stands beside a network:
 
@@ -39,6 +40,7 @@ from liju.ngram.lexicon import Lexicon
 from liju.ngram.phrases import PhraseTable, extract_phrases
 from liju.ngram.retrieval import TranslationMemory
 from liju.ngram.segment import joined, segments
+from liju.ngram.sliding_window import SlidingWindow, sentences_of
 from liju.ngram.statistical import StatisticalTranslator
 from liju.ngram.stupid_backoff import StupidBackoff
 from liju.ngram.tagger import HiddenMarkovTagger
@@ -55,6 +57,7 @@ __all__ = [
     "NgramClassifier",
     "PhraseTable",
     "Search",
+    "SlidingWindow",
     "StatisticalTranslator",
     "StupidBackoff",
     "Table",
@@ -66,6 +69,7 @@ __all__ = [
     "joined",
     "read_arpa",
     "segments",
+    "sentences_of",
     "symmetrised",
     "write_arpa",
 ]

@@ -114,6 +114,7 @@ def _answers(
 ) -> list[Answer]:
     """The answers of one fine-tuning, trained now if it is not the run's own."""
     project = run.project
+    task = type(task).from_description(task.describe())  # a training may settle something of its own
     own = pretrained and seed == 0
     where = folder / f"{'pretrained' if pretrained else 'scratch'}-{seed}.json"
     if where.exists():  # an evaluation that was stopped goes on with what it had

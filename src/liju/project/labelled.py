@@ -36,19 +36,27 @@ def read_labelled(
     left_out: Counter[str] = Counter()
     bad: list[Problem] = []
     check: Callable[[Sequence[Example]], None] | None = getattr(task, "check", None)
+    from_row = getattr(task, "from_row", None)
     for row in rows(source, errors=errors, problems=bad):
         values = {
-            name: value
+            name: value if from_row else value.strip()
             for name in (*task.needed, *task.optional)
-            if (value := row.values.get(fields.get(name, name), "").strip())
+            if (value := row.values.get(fields.get(name, name), "")).strip()
         }
         missing = [fields.get(name, name) for name in task.needed if name not in values]
         example = Example(values, row.place)
         error, reason = None, ""
+        if from_row is not None and not missing:
+            try:
+                made, mended = from_row(values)
+                example = Example(made, row.place)
+                problems += [f"{row.place}: {what}" for what in mended]
+            except DataError as told:
+                error, reason = DataError(f"{row.place}: {told.message}", hint=told.hint), "bad answer"
         if missing:
             hint = did_you_mean(missing[0], row.values) or f"this row has {', '.join(row.values)}"
             error, reason = DataError(f"{row.place}: no {missing[0]}", hint=hint), f"no {missing[0]}"
-        elif check is not None:
+        elif check is not None and error is None:
             try:
                 check([example])
             except DataError as told:

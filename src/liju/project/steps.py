@@ -199,6 +199,7 @@ def finetune_step(run: Run, folder: Path) -> dict[str, Any]:
     )
     finished(result, "finetune")
     model.eval()
+    too_long = list(getattr(task, "too_long", []))
     objective = task.objective(examples.train[:64], tokenizer, project.finetune, project.seed)
     save_bundle(
         folder / "bundle",
@@ -210,8 +211,9 @@ def finetune_step(run: Run, folder: Path) -> dict[str, Any]:
         overwrite=True,  # of a step that was killed right after
     )
     summary = {**told(folder, result), "task": project.finetune.task, "examples": examples.report()}
-    if getattr(task, "too_long", None):
-        summary["too_long"] = len(task.too_long)  # type: ignore[attr-defined]
+    if too_long:
+        summary["too_long"] = len(too_long)
+        summary["too_long_at"] = too_long[:100]
     return summary
 
 

@@ -69,6 +69,9 @@ def finetune_tell(summary: dict[str, Any]) -> list[str]:
         lines.append(f"left out: {', '.join(dropped)}")
     if summary.get("too_long"):
         lines.append(f"{summary['too_long']:,} pairs longer than model.max_length were not trained on")
+    if report.get("mended"):
+        told = ", ".join(f"{count:,} {what}" for what, count in report["mended"].items())
+        lines.append(f"mended: {told}")
     return lines
 
 

@@ -20,6 +20,7 @@ from liju.text.rows import Row, rows
 from liju.text.shards import documents
 from liju.text.sources import File, resolve
 from liju.text.split import held_out
+from liju.text.squad import answers_of, placed
 
 __all__ = [
     "Document",
@@ -29,6 +30,7 @@ __all__ = [
     "Row",
     "SourceReport",
     "TextReport",
+    "answers_of",
     "clean",
     "cut_place",
     "documents",
@@ -38,6 +40,7 @@ __all__ = [
     "normalise",
     "passages",
     "pieces",
+    "placed",
     "resolve",
     "rows",
     "running",
