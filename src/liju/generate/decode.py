@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 
@@ -29,6 +29,7 @@ def generate(
     beam: int = 1,
     length_penalty: float = 0.6,
     start: int | None = None,
+    stopped: Callable[[Sequence[int]], bool] | None = None,
 ) -> list[list[int]]:
     """The new tokens after each prompt, up to an end token (left out) or `max_new_tokens`.
 
@@ -36,7 +37,8 @@ def generate(
     prompt; an encoder-decoder starts from it alone when there are no prompts (None: 0, the padding, as T5
     does). temperature 0 takes the best token each time; `beam` above 1 searches for the best whole answer,
     scored log p / ((5 + length) / 6) ** length_penalty. seed: of row i is seed + i, or the i-th of a list; a
-    row's draws depend on nothing else.
+    row's draws depend on nothing else. stopped: whether an answer so far need not go on (a stop string is
+    in it); beam search does not ask.
     Raises RequestError for what the model cannot answer.
 
     >>> from liju.model import TransformerConfig
@@ -64,7 +66,8 @@ def generate(
         return [list(hypotheses[0].tokens) for hypotheses in found]
     answers: list[list[int]] = [[] for _ in prompts]
     sampling = Sampling(temperature, top_k, top_p)
-    for row, token in _write(model, prompts, sources, ends, max_new_tokens, sampling, seed):
+    done = None if stopped is None else lambda row: stopped(answers[row])
+    for row, token in _write(model, prompts, sources, ends, max_new_tokens, sampling, seed, done):
         answers[row].append(token)
     return answers
 
@@ -105,8 +108,9 @@ def _write(
     max_new_tokens: int,
     sampling: Sampling,
     seed: int | Sequence[int],
+    done: Callable[[int], bool] | None = None,
 ) -> Iterator[tuple[int, int]]:
-    """(row, token) in the order of writing. A row that has ended leaves the batch."""
+    """(row, token) in the order of writing. A row that has ended, or is done, leaves the batch."""
     seeds = [seed + i for i in range(len(prompts))] if isinstance(seed, int) else list(seed)
     if len(seeds) != len(prompts):
         raise RequestError(f"{len(prompts)} prompts but {len(seeds)} seeds")
@@ -118,7 +122,7 @@ def _write(
         tokens = sampling.choose(session.logits, [generators[row] for row in alive])
         kept = [i for i, token in enumerate(tokens) if token not in ends]
         yield from [(alive[i], tokens[i]) for i in kept]
-        kept = [i for i in kept if not session.full(i)]
+        kept = [i for i in kept if not session.full(i) and not (done is not None and done(alive[i]))]
         if not kept or written == max_new_tokens:
             return
         if len(kept) < len(alive):

@@ -15,8 +15,8 @@ from liju.vocab.tokenizer import Tokenizer
 
 __all__ = ["CHATML", "TURNS", "ChatTemplate", "Conversation", "own_template"]
 
-# liju's own: a turn is a small document, from <s> to </s>, and its first line says whose it is. Every decoder's
-# vocabulary has these two tokens, and no user can write them.
+# liju's own: a turn is a small document, from <s> to </s>, and its first line says whose it is. Every
+# vocabulary of a decoder has these two tokens, and no user can write them.
 TURNS = (
     "{%- for message in messages -%}\n"
     "{{- (bos_token or '') + message['role'] + '\\n' + message['content'] + eos_token -}}\n"
