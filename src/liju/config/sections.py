@@ -17,8 +17,8 @@ Schedule = Literal["cosine", "inverse-sqrt", "wsd", "constant"]
 OBJECTIVE_OF = {"encoder": "masked", "decoder": "causal", "encdec": "denoising"}
 TASKS_OF = {
     "encoder": ("classification", "tagging"),
-    "decoder": ("generation", "classification"),
-    "encdec": ("translation",),
+    "decoder": ("generation", "instruction", "summarisation", "generative-answering", "classification"),
+    "encdec": ("translation", "summarisation", "generative-answering", "instruction"),
 }
 
 
@@ -165,7 +165,7 @@ class Pretrain(Section):
 class Finetune(Section):
     """Step 5: train for a task with labelled examples."""
 
-    task: Literal["", "classification", "tagging", "translation", "generation"] = ""
+    task: Literal["", "classification", "tagging", "translation", "summarisation", "generative-answering", "generation", "instruction"] = ""
     """empty is no fine-tuning"""
     train: list[Source] = []
     """labelled examples"""

@@ -34,6 +34,7 @@ METRICS = {
         Metric("spearman", "Spearman", digits=3),
         Metric("entity_f1", "entity F1 %", scale=100),
         Metric("exact", "exact match %", scale=100),
+        Metric("number", "right number %", scale=100),
         Metric("answer_f1", "answer F1 %", scale=100),
         Metric("answered_f1", "F1 % where there is an answer", scale=100),
         Metric("unanswerable", "no answer found so %", scale=100),

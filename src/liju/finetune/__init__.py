@@ -25,6 +25,7 @@ __all__ += [
     "remove_lora",
     "save_adapter",
 ]
+__all__ += ["GenerativeAnswering", "InstructionTask", "SummarisationTask"]
 __all__ += ["freeze", "load", "pretrained_task", "read_examples", "steps_of"]
 
 if TYPE_CHECKING:
@@ -34,13 +35,16 @@ if TYPE_CHECKING:
     from liju.finetune.examples import Example, ExampleSet, read_examples
     from liju.finetune.finetuning import finetune
     from liju.finetune.generation import GenerationTask
+    from liju.finetune.instruction import InstructionTask
     from liju.finetune.loaded import TASKS, Loaded, load, pretrained_task
     from liju.finetune.lora import LoRALinear, add_lora, lora_layers, merge_lora, remove_lora
     from liju.finetune.pretrained import FillMask, FillSpan
+    from liju.finetune.summarisation import SummarisationTask
     from liju.finetune.tagging import Tagged, Tagging
     from liju.finetune.task import Answer, Baseline, Task
     from liju.finetune.trainable import freeze
     from liju.finetune.translation import TranslationTask
+    from liju.finetune.written_answers import GenerativeAnswering
 
 # Where each public name lives. It is imported at first use, so that finding a bundle needs no torch.
 _HOME = {
@@ -54,6 +58,9 @@ _HOME = {
     **dict.fromkeys(("Answer", "Baseline", "Task"), "task"),
     **dict.fromkeys(("Tagged", "Tagging"), "tagging"),
     "GenerationTask": "generation",
+    "GenerativeAnswering": "written_answers",
+    "InstructionTask": "instruction",
+    "SummarisationTask": "summarisation",
     "TranslationTask": "translation",
     "finetune": "finetuning",
     "freeze": "trainable",

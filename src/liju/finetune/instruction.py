@@ -2,7 +2,6 @@ r"""Instruction tuning: conversations, of which the answers alone are learned.""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -11,6 +10,7 @@ from liju.config import Evaluate, Finetune
 from liju.errors import DataError, RequestError
 from liju.evaluate import Measure, bits_per_byte_measure, mean_measure
 from liju.finetune.answered import Answered, nats_of, windows, write_texts
+from liju.finetune.conversations import Messages, asked_of, conversation, read_row, shortened_talk
 from liju.finetune.examples import Example
 from liju.finetune.task import DECODING, Answer, Baseline
 from liju.finetune.writing import ends_of, template_for
@@ -19,16 +19,12 @@ from liju.ngram import KneserNey, TranslationMemory
 from liju.objective import Objective, Translation
 from liju.vocab import Tokenizer
 from liju.vocab.chat import ChatTemplate
-from liju.vocab.chat_messages import check_messages
 
-__all__ = ["InstructionTask", "conversation", "final_number", "shortened_talk"]
+__all__ = ["InstructionTask", "final_number"]
 
-Messages = list[dict[str, str]]
 _NUMBER = re.compile(r"####\s*([-+]?[$]?[\d.,]+)")
 # The longest answers that are compared as wholes: labels, names, numbers.
 _SHORT = 40
-# Who speaks, as other formats call them.
-_SPEAKERS = {"human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant"}
 
 
 def final_number(text: str) -> str | None:
@@ -42,30 +38,6 @@ def final_number(text: str) -> str | None:
         return None
     number = found[-1].replace(",", "").replace("$", "").rstrip(".")
     return number.rstrip("0").rstrip(".") if "." in number else number
-
-
-def conversation(values: Mapping[str, str]) -> Messages:
-    """The messages of an example: those before its answer, and the answer.
-
-    >>> conversation({"text": "Hi", "answer": "Hello"})[1]
-    {'role': 'assistant', 'content': 'Hello'}
-    """
-    before = json.loads(values["messages"]) if "messages" in values else [_said("user", values["text"])]
-    return [*before, _said("assistant", values["answer"])] if "answer" in values else before
-
-
-def shortened_talk(messages: Messages) -> Messages | None:
-    """The messages without the oldest turns that can go: a user's message and all up to the next one. The
-    system's stay. None where only one is left.
-
-    >>> [m["content"] for m in shortened_talk([{"role": "system", "content": "S"},
-    ...     *({"role": r, "content": c} for r, c in zip(("user", "assistant", "user"), "abc"))])]
-    ['S', 'c']
-    """
-    users = [at for at, message in enumerate(messages) if message["role"] == "user"]
-    if len(users) < 2:
-        return None
-    return [m for m in messages[: users[1]] if m["role"] == "system"] + messages[users[1] :]
 
 
 class InstructionTask:
@@ -127,40 +99,12 @@ class InstructionTask:
 
     @classmethod
     def from_row(cls, values: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-        """An example of a row: `text` (what the user said last), `answer`, and `messages` where more was said
-        before; and what was mended: nothing.
+        """A row as an example (see `read_row`), and what was mended: nothing.
 
-        A row has `messages` (OpenAI's; also ShareGPT's `conversations`), or `instruction`, `input` and
-        `output` (Alpaca), or `text` and `answer`; each may have a `system`. Raises DataError.
-
-        >>> InstructionTask.from_row({"instruction": "Add.", "input": "1 2", "output": "3"})[0]
-        {'text': 'Add.\\n\\n1 2', 'answer': '3'}
+        >>> InstructionTask.from_row({"text": "Hi", "answer": "Hello"})
+        ({'text': 'Hi', 'answer': 'Hello'}, [])
         """
-        told = values.get("messages") or values.get("conversations")
-        if told:
-            messages = _messages(told)
-        else:
-            asked = [values[name].strip() for name in ("instruction", "text", "input") if name in values]
-            answer = values.get("output", values.get("answer", "")).strip()
-            if not asked or not answer:
-                missing = "answer" if asked else "question"
-                raise DataError(
-                    f"no {missing} (it has {', '.join(values) or 'no known field'})",
-                    hint="messages, or instruction and output, or text and answer; name yours in fields",
-                )
-            messages = [_said("user", "\n\n".join(asked)), _said("assistant", answer)]
-        if values.get("system") and messages[0]["role"] != "system":
-            messages = [_said("system", values["system"].strip()), *messages]
-        before, last = messages[:-1], messages[-1]
-        roles = [message["role"] for message in messages]
-        if last["role"] != "assistant" or roles[-2:-1] != ["user"] or not last["content"].strip():
-            raise DataError(
-                "the conversation does not end with a user's message and an answer",
-                hint=f"its roles are {', '.join(roles[:9])}",
-            )
-        plain = [message["role"] for message in before] == ["user"]
-        more = {} if plain else {"messages": json.dumps(before, ensure_ascii=False)}
-        return {"text": before[-1]["content"], **more, "answer": last["content"]}, []
+        return read_row(values), []
 
     def prepare(self, model: Transformer) -> None:
         """Nothing to add: the words head writes."""
@@ -221,7 +165,7 @@ class InstructionTask:
         Older turns are left out where they do not fit."""
         talks = []
         for values in inputs:
-            talk = _asked(values)
+            talk = asked_of(values)
             if talk[-1]["role"] != "user":
                 raise RequestError("the last message is not the user's", hint="what is to be answered?")
             talks.append(talk)
@@ -361,37 +305,6 @@ class InstructionTask:
         if {"ngram", "retrieval"} & set(wanted) and (self.numbers or self.short):
             found.append(Baseline("nearest", "the answer to the nearest training question", nearest))
         return found
-
-
-def _said(role: str, content: str) -> dict[str, str]:
-    return {"role": role, "content": content}
-
-
-def _asked(values: Mapping[str, str]) -> Messages:
-    """What a request asks: its messages, or its text as a user's message."""
-    if "messages" in values:
-        return check_messages(json.loads(values["messages"]))
-    if not values.get("text", "").strip():
-        raise RequestError("the text is empty", hint='send {"text": "..."}')
-    return [_said("user", values["text"])]
-
-
-def _messages(told: str) -> Messages:
-    """The messages of a field, in OpenAI's form or ShareGPT's. Raises DataError."""
-    try:
-        found = json.loads(told)
-    except ValueError as error:
-        raise DataError(
-            f"messages is not JSON: {error}", hint='[{"role": "user", "content": "..."}]'
-        ) from None
-    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-        raise DataError(f"messages is {told[:60]!r}", hint='[{"role": "user", "content": "..."}]')
-    if all("from" in one and "value" in one for one in found):
-        found = [{"role": _SPEAKERS.get(o["from"], o["from"]), "content": o["value"]} for o in found]
-    try:
-        return check_messages(found)
-    except RequestError as error:
-        raise DataError(error.message, hint=error.hint) from None
 
 
 def _same_number(written: str, wanted: str) -> bool:

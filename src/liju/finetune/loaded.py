@@ -18,10 +18,13 @@ from liju.finetune.answering import Answering
 from liju.finetune.bundles import find_bundle
 from liju.finetune.classification import Classification
 from liju.finetune.generation import GenerationTask
+from liju.finetune.instruction import InstructionTask
 from liju.finetune.pretrained import FillMask, FillSpan
+from liju.finetune.summarisation import SummarisationTask
 from liju.finetune.tagging import Tagging
 from liju.finetune.task import Answer
 from liju.finetune.translation import TranslationTask
+from liju.finetune.written_answers import GenerativeAnswering
 from liju.hub import Bundle, load_bundle
 from liju.samples import Sample, assemble
 from liju.vocab import Tokenizer
@@ -33,7 +36,10 @@ TASKS = {
     "tagging": Tagging,
     "answering": Answering,
     "translation": TranslationTask,
+    "summarisation": SummarisationTask,
+    "generative-answering": GenerativeAnswering,
     "generation": GenerationTask,
+    "instruction": InstructionTask,
     "fill-mask": FillMask,
     "fill-span": FillSpan,
 }
@@ -72,6 +78,11 @@ def options_of(task: str, options: dict[str, Any]) -> tuple[Evaluate, dict[str, 
         raise RequestError(f"{first['loc'][0]}: {first['msg'].lower()}") from None
     extra = {k: v for k, v in options.items() if k not in decoding}
     for name, value in extra.items():
+        if isinstance(known[name], list):  # a text or several
+            texts = [value] if isinstance(value, str) else value
+            if not isinstance(texts, list | tuple) or not all(isinstance(one, str) and one for one in texts):
+                raise RequestError(f"{name}: {value!r} is neither a text nor a list of texts")
+            continue
         numbers = (int, float) if isinstance(known[name], float) else (int,)
         if type(value) not in numbers or not math.isfinite(value) or (name == "seed" and value < 0):
             raise RequestError(f"{name}: {value!r} is not a value like {known[name]!r}")
@@ -107,15 +118,20 @@ class Loaded:
         """Answers to texts: a dictionary for one text, a list of them for several.
 
         classification: label, score and the score of every label. tagging: words, tags and entities.
-        translation and generation: text.
-        Options: `beam`, `length_penalty`, `max_new_tokens`; generation also `temperature`, `top_k`,
-        `top_p`, `seed`. A pair of texts is {"text": ..., "pair": ...}, or its second text stands in `pairs`.
+        Whatever writes: text.
+        Options: `beam`, `length_penalty`, `max_new_tokens`; generation and instruction, in place of a beam,
+        `temperature`, `top_k`, `top_p`, `seed`, and `stop`: texts before which an answer ends. A pair of texts is {"text": ..., "pair": ...}, or its second text stands in `pairs`;
+        an instruction model also answers {"messages": [{"role": ..., "content": ...}, ...]}.
 
         Raises RequestError for what cannot be answered: an empty text, an unknown option, a missing pair.
         """
         one = isinstance(texts, str | Mapping) or not isinstance(texts, Iterable)
         asked = self._task.asked
-        inputs = [_fields(item, asked) for item in ([texts] if one else texts)]
+        talks = "messages" in getattr(self._task, "optional", ())
+        inputs = [
+            _talk(item) if talks and isinstance(item, Mapping) and "messages" in item else _fields(item, asked)
+            for item in ([texts] if one else texts)
+        ]
         if isinstance(pairs, str):
             pairs = [pairs]
         if pairs is not None:
@@ -204,6 +220,21 @@ def _fields(item: Any, asked: Sequence[str] = ("text", "pair")) -> dict[str, str
         found |= {} if pair is None else {"pair": pair, asked[1]: pair}
     order = dict.fromkeys(("text", "pair", *asked))
     return {name: found[name] for name in (*order, *(n for n in found if n not in order)) if name in found}
+
+
+def _talk(item: Mapping[str, Any]) -> dict[str, str]:
+    """A conversation as a field of a request.
+
+    >>> _talk({"messages": [{"role": "user", "content": "Hi"}]})
+    {'messages': '[{"role": "user", "content": "Hi"}]'}
+    """
+    import json
+
+    from liju.vocab.chat_messages import check_messages
+
+    if set(item) != {"messages"} or not isinstance(item["messages"], Sequence):
+        raise RequestError("messages stand alone", hint='{"messages": [{"role": "user", "content": "..."}]}')
+    return {"messages": json.dumps(check_messages(item["messages"]), ensure_ascii=False)}
 
 
 def _array(ids: Sequence[int | None]):

@@ -114,6 +114,6 @@ def _texts(answers: str) -> list[str]:
     if not isinstance(found, list):
         return [answers.strip()]
     texts = [one.get("text") if isinstance(one, dict) else one for one in found]
-    if not all(isinstance(text, str) for text in texts):
+    if any(not isinstance(text, str) for text in texts):
         raise DataError(f"answers is {answers[:60]!r}", hint='a list of texts, or [{"text": "..."}]')
-    return [text.strip() for text in texts]
+    return [str(text).strip() for text in texts]
