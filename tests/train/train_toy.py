@@ -55,12 +55,14 @@ class Toy:
         return Sample(number, encoder=source, decoder=text[:-1], goals=goals)
 
 
-def toy_model(family: str, dropout: float = 0.0, dtype: torch.dtype = torch.float32) -> Transformer:
+def toy_model(
+    family: str, dropout: float = 0.0, dtype: torch.dtype = torch.float32, vocab: int = VOCAB
+) -> Transformer:
     with torch.random.fork_rng():
         torch.manual_seed(3)
         config = TransformerConfig.default(
             family,
-            vocab_size=VOCAB,
+            vocab_size=vocab,
             d_model=12,
             num_heads=3,
             num_layers=2,

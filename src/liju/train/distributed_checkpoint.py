@@ -13,6 +13,7 @@ does a checkpoint of one rank.
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -156,7 +157,10 @@ def read(folder: Path, model: nn.Module, optimizer: Optimizer | None) -> None:
     if optimizer is not None:
         optimizer.allocate(saved.keys())
         tensors |= optimizer.state()
-    dcp.load(tensors, storage_reader=reader, no_dist=not dist.is_initialized() or World.current().size == 1)
+    alone = not dist.is_initialized() or World.current().size == 1
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)  # so it is meant
+        dcp.load(tensors, storage_reader=reader, no_dist=alone)
 
 
 def _staged(tensor: Tensor) -> Tensor:

@@ -1,0 +1,131 @@
+"""Sharded and tensor-parallel training on ranks of this machine: as on one, and from one to the other."""
+
+import json
+
+import pytest
+import torch
+import torch.distributed as dist
+from rank_toy import kept, on_ranks
+from train_toy import Toy, toy_model, toy_settings
+
+from liju.errors import CheckpointError, ConfigError
+from liju.train import Quiet, Run, World, newest, train
+
+FAMILIES = ["encoder", "decoder", "encdec"]
+# The same sums in another order, in float32, through 6 steps of AdamW (whose first steps divide small
+# gradients by themselves): measured 2e-5 at most.
+BOUND = {"rtol": 1e-3, "atol": 2e-4}
+
+
+class Told(Quiet):
+    def __init__(self):
+        self.notices = []
+
+    def notice(self, text):
+        self.notices.append(text)
+
+
+def settings(**more):
+    return toy_settings(**{"steps": 6, "save_every": 2, "learning_rate": 1e-3, **more})
+
+
+def model_of(family, vocab=18):
+    return toy_model(family) if family != "decoder" else toy_model("decoder", vocab=vocab)
+
+
+def optimizer_of(family):
+    return "muon" if family == "encdec" else "adamw"
+
+
+def single(folder, family, **more):
+    model = model_of(family)
+    result = train(model, Toy(family), settings(optimizer=optimizer_of(family), **more), folder)
+    return model, result
+
+
+def runs(folder, how):
+    """On each rank: whole runs, and runs from and to other numbers of ranks."""
+    size = dist.get_world_size()
+    for family in FAMILIES if how["tensor_parallel"] == 1 else ["decoder"]:
+        told = settings(optimizer=optimizer_of(family), **how)
+        model = model_of(family)
+        looks = []
+
+        def evaluate(network, step, looks=looks):
+            looks.append(sum(p.detach().abs().sum().item() for p in network.parameters()))
+            return {"loss": 1.0 / step}
+
+        result = train(model, Toy(family), told, folder / f"{family}-{size}", evaluate=evaluate)
+        assert result.step == 6 and bool(looks) == (dist.get_rank() == 0)
+        kept(folder, f"{family}-{size}", model)
+        # Stopped here, to be continued by one rank; stopped by one rank, continued here.
+        train(model_of(family), Toy(family), told, folder / f"{family}-{size}-to-1", stop_after=3)
+        model = model_of(family)
+        result = train(model, Toy(family), told, folder / f"{family}-1-to-{size}", resume=True)
+        assert result.step == 6
+        kept(folder, f"{family}-1-to-{size}", model)
+
+
+def check(folder, size, families=FAMILIES):
+    for family in families:
+        straight, _ = single(folder / f"{family}-1", family)
+        expected = straight.state_dict()
+        model = model_of(family)
+        told = Told()
+        train(
+            model,
+            Toy(family),
+            settings(optimizer=optimizer_of(family)),
+            folder / f"{family}-{size}-to-1",
+            resume=True,
+            live=told,
+        )
+        assert any(f"the number of ranks is 1 and was {size}" in text for text in told.notices)
+        found = {f"{size} to 1": model.state_dict()}
+        for name in (f"{family}-{size}", f"{family}-1-to-{size}"):
+            found[name] = torch.load(folder / f"{name}.pt")
+        for name, weights in found.items():
+            for key, tensor in expected.items():
+                torch.testing.assert_close(
+                    weights[key], tensor, **BOUND, msg=lambda m, n=(name, key): f"{n}: {m}"
+                )
+        lines = [Run(folder / f"{family}-{n}").metrics() for n in ("1", str(size))]
+        lines = [[line for line in each if "loss" in line] for each in lines]
+        for a, b in zip(*lines, strict=True):
+            assert (a["step"], a["tokens"], a["samples"]) == (b["step"], b["tokens"], b["samples"])
+            assert a["loss"] == pytest.approx(b["loss"], rel=1e-4)
+            assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-3)
+
+
+def prepared(folder, families=FAMILIES, sizes=(2,)):
+    for family in families:
+        for size in sizes:
+            model = model_of(family)
+            told = settings(optimizer=optimizer_of(family))
+            train(model, Toy(family), told, folder / f"{family}-1-to-{size}", stop_after=3)
+
+
+def test_two_ranks_that_share_the_weights_are_one(tmp_path):
+    prepared(tmp_path)
+    on_ranks(2, runs, tmp_path, {"sharding": "shard", "tensor_parallel": 1})
+    check(tmp_path, 2)
+    folder = tmp_path / "encdec-2" / "checkpoints" / "step-000006"
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == [f"shard-0000{i}-model-00001-of-00001.safetensors" for i in (1, 2)] + ["state.json"]
+    state = json.loads((folder / "state.json").read_text())["state"]
+    assert state["ranks"] == 2 and set(state["files"]) == set(names[:2])
+
+
+def test_two_ranks_that_share_each_sample_are_one(tmp_path):
+    prepared(tmp_path, ["decoder"])
+    on_ranks(2, runs, tmp_path, {"sharding": "auto", "tensor_parallel": 2})
+    check(tmp_path, 2, ["decoder"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tensor_parallel", [1, 2])
+def test_four_ranks_are_one(tmp_path, tensor_parallel):
+    families = FAMILIES if tensor_parallel == 1 else ["decoder"]
+    prepared(tmp_path, families, (4,))
+    on_ranks(4, runs, tmp_path, {"sharding": "shard", "tensor_parallel": tensor_parallel})
+    check(tmp_path, 4, families)
