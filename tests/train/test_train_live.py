@@ -7,7 +7,8 @@ from liju.train.live import duration, sparkline
 
 
 def line(step, loss=2.5):
-    return {"step": step, "loss": loss, "tokens": 75, "places": 100, "mfu": 0.25}
+    looked = {"update_ratio": 2e-3} if step == 1 else {}
+    return {"step": step, "loss": loss, "tokens": 75, "places": 100, "mfu": 0.25, "memory": 3.2e9, **looked}
 
 
 def watch(live):
@@ -44,6 +45,7 @@ def test_a_terminal_gets_a_panel_and_no_color_is_respected(monkeypatch):
     watch(live)
     text = file.getvalue()
     assert "8 of 8" in text and "█" in text and "25% of the machine's peak" in text
+    assert "3.20 GB at most" in text and "update 2.0e-03" in text
     assert not any(f"\x1b[3{color}m" in text for color in range(8))
 
 

@@ -82,7 +82,7 @@ class Lines:
         self.console = console or Console(highlight=False)
         self.interval = interval
         self.done = self.first = self.steps = self.tokens = self.places = 0
-        self.scores = ""
+        self.scores = self.moved = ""
         self.losses: deque[float] = deque(maxlen=4000)
         self.started = self.shown = time.monotonic()
 
@@ -95,6 +95,8 @@ class Lines:
         self.tokens += line["tokens"]
         self.places += line["places"]
         self.losses.append(line["loss"])
+        if "update_ratio" in line:  # looked at every few steps only
+            self.moved = f"update {line['update_ratio']:.1e} of the weights"
         if time.monotonic() - self.shown >= self.interval or self.done == self.steps:
             self.shown = time.monotonic()
             self.show(line)
@@ -148,6 +150,8 @@ class Screen(Lines):
         table.add_row("loss", f"{line['loss']:.4f}", Text(sparkline(list(self.losses)), style="cyan"))
         use = f"{line['mfu']:.0%} of the machine's peak" if line.get("mfu") else ""
         table.add_row("speed", self.speed(), use)
+        if line.get("memory"):
+            table.add_row("memory", f"{line['memory'] / 1e9:.2f} GB at most", self.moved)
         return Group(table, Text(f"held out  {self.scores}" if self.scores else ""))
 
     def end(self) -> None:

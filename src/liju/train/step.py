@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +28,7 @@ class Measured:
     tokens: int
     places: int
     finite: bool
+    own_seconds: float = 0.0  # of this rank's forward and backward passes, without waiting for other ranks
 
 
 def seed_of(seed: int, step: int, micro_batch: int, rank: int) -> int:
@@ -97,6 +99,7 @@ def accumulate(
             f"nothing is to be predicted in this step (samples {some(numbers)})",
             hint="raise batch_tokens or mask_rate, or look at the data",
         )
+    began = time.perf_counter()
     parameters = [p for p in model.parameters() if p.requires_grad]
     for parameter in parameters:
         parameter.grad = None
@@ -111,6 +114,7 @@ def accumulate(
             if name in sums:
                 sums[name].append(part)
     own = [float(torch.stack(parts).double().sum()) if parts else 0.0 for parts in sums.values()]
+    own_seconds = time.perf_counter() - began  # the sums are numbers: a device has computed them
     counts = [float(sum(b.tokens for b in batches)), float(sum(b.places for b in batches))]
     present = [float(p.grad is not None) for p in parameters] if world.size > 1 else []
     parallel.flush()  # messages must come in one order on all ranks
@@ -122,7 +126,7 @@ def accumulate(
         if totals[name]
     }
     loss = sum(heads[name] * mean for name, mean in means.items())
-    return Measured(loss, means, int(tokens), int(places), bool(np.isfinite(loss)))
+    return Measured(loss, means, int(tokens), int(places), bool(np.isfinite(loss)), own_seconds)
 
 
 def clip(model: nn.Module, largest: float) -> float:

@@ -21,10 +21,11 @@ from liju.samples.steps import Steps
 from liju.train import checkpoint as checkpoints
 from liju.train.diagnosis import ELSEWHERE, Finding, failure, find
 from liju.train.distributed_checkpoint import Saver, agreed_newest
+from liju.train.gauges import Movement, Stragglers, peak_memory
 from liju.train.live import Live
 from liju.train.optimizer import build_optimizer
 from liju.train.parallel import World, by_itself
-from liju.train.probe import blocks, choose
+from liju.train.probe import choose
 from liju.train.run import Run
 from liju.train.same import check_same, fingerprints
 from liju.train.schedule import schedule
@@ -77,6 +78,8 @@ class Training:
         offload = settings.sharding == "offload" and not self.parallel.sharded
         self.optimizer = build_optimizer(self.model, settings, precision, offload)
         self.saver = Saver(self.run.checkpoints, world) if self.parallel.sharded else None
+        self.movement = Movement(p for p in self.model.parameters() if p.requires_grad)
+        self.stragglers = Stragglers()
         self.checkpoint = found.folder if found is not None else None
         self.state: dict[str, Any] = {"step": 0, "samples": 0, "tokens": 0, "best": {}, "scores": {}}
         self.state["skipped"] = []  # steps that were left out
@@ -122,7 +125,9 @@ class Training:
         """Forward and backward of the largest micro-batch, without a trace. Raises TrainingError that says
         what to lower where memory runs out."""
         settings, precision, model = self.settings, self.chosen.precision, self.model
-        batches = largest_batches(self.objective, self.steps, settings, self.chosen.layout, self.world.size)
+        batches = largest_batches(
+            self.objective, self.steps, settings, self.chosen.layout, self.world.data_size
+        )
         for batch in batches:
             estimate = needed(model, batch, settings, precision)
             free = free_memory(self.device)
@@ -159,8 +164,11 @@ class Training:
         norm = clip(self.model, settings.clip)
         factor = schedule(settings.schedule, step, settings.steps, settings.warmup_steps)
         skipped = self.judge(measured, norm, batches, seeds)
+        moved = None
         if not skipped:
+            self.movement.before(step)
             self.optimizer.step(factor)
+            moved = self.movement.after()
         passed = time.perf_counter() - began
         self.state["step"] += 1
         self.state["samples"] += count
@@ -170,17 +178,22 @@ class Training:
             self.model.zero_grad(set_to_none=True)
             told = {"tokens": measured.tokens, "places": measured.places, "seconds": round(passed, 5)}
             return {"step": self.step, **skipped, **told, "samples": self.state["samples"]}
+        if (ranks := self.stragglers.add(measured.own_seconds, self.world)) is not None:
+            self.tell_ranks(ranks)
+        peak = self.chosen.peak_flops * self.world.tensor_parallel  # of those that share these batches
         return {
             "step": self.step,
             "loss": measured.loss,
             "heads": measured.heads,
             "learning_rate": settings.learning_rate * factor,
             "grad_norm": norm,
+            **({"update_ratio": moved} if moved is not None else {}),
             "tokens": measured.tokens,
             "places": measured.places,
             "tokens_per_second": round(measured.tokens / passed, 1),
             "seconds": round(passed, 5),
-            "mfu": round(self.work.flops(batches) / passed / self.chosen.peak_flops, 4),
+            "mfu": round(self.work.flops(batches) / passed / peak, 4),
+            "memory": peak_memory(self.device),
             "samples": self.state["samples"],
         }
 
@@ -226,6 +239,14 @@ class Training:
             self.run.skip(_skipped(step, why, finding))
         self.live.notice(f"step {step} left out: {why}, first in {finding}")
         return {"skipped": why or "not a finite number", "tensor": finding.tensor}
+
+    def tell_ranks(self, seconds: Sequence[float]) -> None:
+        """Write down what each rank's own work took, and name one that keeps the others waiting."""
+        late = self.stragglers.named(seconds)
+        if self.world.first:
+            self.run.log({"step": self.step, "rank_seconds": [round(own, 5) for own in seconds]})
+            for rank, times in late:
+                self.live.notice(f"rank {rank} takes {times:.1f} times the median: the others wait for it")
 
     def look(self, evaluate: Evaluate) -> bool:
         """Look at the held-out text; whether the model is the best so far."""

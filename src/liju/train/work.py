@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from liju.model.config import TransformerConfig
+from liju.model.heads import POOLED
 from liju.samples.batch import Batch, Side
 
 __all__ = ["Stack", "Work", "pairs_within"]
@@ -45,17 +46,20 @@ class Work:
 
     @classmethod
     def of(cls, model: nn.Module) -> Work:
-        sides, heads, memory = {"encoder": 0, "decoder": 0}, {}, 0
+        sides, heads, memory, pooler = {"encoder": 0, "decoder": 0}, {}, 0, 0
         for name, module in model.named_modules():
             if isinstance(module, nn.Linear):
                 parts = name.split(".")
                 if parts[0] == "heads" and len(parts) > 1:
                     heads[parts[1]] = heads.get(parts[1], 0) + module.weight.numel()
+                elif parts[0] == "pooler":
+                    pooler += module.weight.numel()
                 elif "cross_attention" in parts and parts[-1] in ("W_k", "W_v"):
                     memory += module.weight.numel()
                 elif "blocks" in parts:
                     side = "decoder" if parts[0] == "decoder" else "encoder"
                     sides[side] += module.weight.numel()
+        heads = {name: size + pooler * (name in POOLED) for name, size in heads.items()}
         if getattr(getattr(model, "config", None), "tied", False):  # the vocabulary projection
             token = getattr(model, "token", None)
             heads["words"] = heads.get("words", 0) + (token.weight.numel() if token is not None else 0)
