@@ -71,7 +71,8 @@ def combinations(project: Project) -> Iterator[tuple[Problem, tuple[str, ...]]]:
         known = "all, head, top-2, bias or lora-8"
         yield ("finetune.trainable", f"unknown value {finetune.trainable!r}", known), ()
     for baseline in ("retrieval", "statistical"):
-        if baseline in project.evaluate.baselines and finetune.task not in ("", "translation"):
+        fits = ("", "translation") if baseline == "statistical" else ("", *TASKS_OF["encdec"])
+        if baseline in project.evaluate.baselines and finetune.task not in fits:
             yield (
                 ("evaluate.baselines", f"{baseline!r} is no baseline of {finetune.task!r}", "leave it out"),
                 ("finetune.task",),

@@ -120,8 +120,9 @@ class Loaded:
         classification: label, score and the score of every label. tagging: words, tags and entities.
         Whatever writes: text.
         Options: `beam`, `length_penalty`, `max_new_tokens`; generation and instruction, in place of a beam,
-        `temperature`, `top_k`, `top_p`, `seed`, and `stop`: texts before which an answer ends. A pair of texts is {"text": ..., "pair": ...}, or its second text stands in `pairs`;
-        an instruction model also answers {"messages": [{"role": ..., "content": ...}, ...]}.
+        `temperature`, `top_k`, `top_p`, `seed`, and `stop`: texts before which an answer ends. A pair of
+        texts is {"text": ..., "pair": ...}, or its second text stands in `pairs`; an instruction model also
+        answers {"messages": [{"role": ..., "content": ...}, ...]}.
 
         Raises RequestError for what cannot be answered: an empty text, an unknown option, a missing pair.
         """
@@ -129,7 +130,7 @@ class Loaded:
         asked = self._task.asked
         talks = "messages" in getattr(self._task, "optional", ())
         inputs = [
-            _talk(item) if talks and isinstance(item, Mapping) and "messages" in item else _fields(item, asked)
+            _talk(item) if talks and _is_talk(item) else _fields(item, asked)
             for item in ([texts] if one else texts)
         ]
         if isinstance(pairs, str):
@@ -220,6 +221,10 @@ def _fields(item: Any, asked: Sequence[str] = ("text", "pair")) -> dict[str, str
         found |= {} if pair is None else {"pair": pair, asked[1]: pair}
     order = dict.fromkeys(("text", "pair", *asked))
     return {name: found[name] for name in (*order, *(n for n in found if n not in order)) if name in found}
+
+
+def _is_talk(item: Any) -> bool:
+    return isinstance(item, Mapping) and "messages" in item
 
 
 def _talk(item: Mapping[str, Any]) -> dict[str, str]:

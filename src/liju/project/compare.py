@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["evaluate_step"]
 
 MAIN = "fine-tuned"
-EXPECTED = ("label", "target", "tags")  # fields that hold the right answer
+EXPECTED = ("label", "target", "tags", "summary", "answer", "answers")  # fields with the right answer
 
 
 def evaluate_step(run: Run, folder: Path) -> dict[str, Any]:
@@ -53,7 +53,9 @@ def evaluate_step(run: Run, folder: Path) -> dict[str, Any]:
         found = given()
         scores = [task.score(answers, examples.test) for answers in found]
         known[name] = _averaged([measures_of(task, answers, examples.test) for answers in found])
-        columns: dict[str, Any] = {metric: [each[metric] for each in scores] for metric in metrics}
+        columns: dict[str, Any] = {
+            metric: [each[metric] for each in scores if metric in each] for metric in metrics
+        }
         table.add(name, note, intervals=_intervals(known[name], metrics), **columns)
         means = ", ".join(table.cell(table.rows[-1], column).value for column in table.columns)
         run.tell(f"  {name}: {means}")
@@ -182,11 +184,11 @@ def _chosen(
     """Examples for the report: the surest mistakes, then right answers."""
     rows = []
     for answer, example in zip(answers, test, strict=True):
-        if "nats" in answer:
+        if "nats" in answer and "text" not in answer:
             continue
         rows.append(
             {
-                "text": example.values.get("text", example.values.get("source", "")),
+                "text": next((example[n] for n in ("text", "source", "question") if n in example.values), ""),
                 "pair": example.values.get("pair", ""),
                 "expected": next((example[name] for name in EXPECTED if name in example.values), ""),
                 "answered": answer.get("label", answer.get("text", "")),

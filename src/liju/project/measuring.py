@@ -23,7 +23,7 @@ from liju.finetune import Answer, Example, Task
 __all__ = ["measures_of", "metric_named", "mistakes_of", "shown", "sliced"]
 
 # Fields that hold the right answer.
-EXPECTED = ("label", "target", "tags", "answer")
+EXPECTED = ("label", "target", "tags", "summary", "answer", "answers")
 # Resamples of an interval: its ends move by less than a tenth of its width from one draw to the next.
 RESAMPLES = 1000
 

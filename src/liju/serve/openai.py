@@ -37,7 +37,8 @@ __all__ = ["OpenAI"]
 
 log = logging.getLogger("liju.serve")
 
-_WRITES = ("generation", "translation", "fill-span")
+_WRITES = ("generation", "instruction", "fill-span")
+_WRITES += ("translation", "summarisation", "generative-answering")
 
 
 @dataclass
