@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = ["Evaluate", "Finetune", "Model", "Pretrain", "Project", "Section", "Serve", "Source", "Text"]
-__all__ += ["OBJECTIVE_OF", "TASKS_OF", "Vocab", "is_section"]
+__all__ += ["BALANCES_OF", "OBJECTIVE_OF", "TASKS_OF", "Vocab", "is_section"]
 
 Family = Literal["encoder", "decoder", "encdec"]
 Baseline = Literal["majority", "ngram", "scratch", "retrieval", "statistical"]
@@ -16,9 +16,24 @@ Schedule = Literal["cosine", "inverse-sqrt", "wsd", "constant"]
 # What each family learns without labels, and what it is fine-tuned for, when the file does not say.
 OBJECTIVE_OF = {"encoder": "masked", "decoder": "causal", "encdec": "denoising"}
 TASKS_OF = {
-    "encoder": ("classification", "tagging"),
-    "decoder": ("generation", "instruction", "summarisation", "generative-answering", "classification"),
+    "encoder": ("classification", "multilabel", "regression", "tagging", "answering", "embedding"),
+    "decoder": (
+        "generation",
+        "instruction",
+        "summarisation",
+        "generative-answering",
+        "classification",
+        "multilabel",
+        "regression",
+    ),
     "encdec": ("translation", "summarisation", "generative-answering", "instruction"),
+}
+
+# What `finetune.balance` may be besides none.
+BALANCES_OF = {
+    "classification": ("weights", "focal"),
+    "tagging": ("weights", "focal"),
+    "multilabel": ("focal",),
 }
 
 
@@ -165,7 +180,20 @@ class Pretrain(Section):
 class Finetune(Section):
     """Step 5: train for a task with labelled examples."""
 
-    task: Literal["", "classification", "tagging", "translation", "summarisation", "generative-answering", "generation", "instruction"] = ""
+    task: Literal[
+        "",
+        "classification",
+        "multilabel",
+        "regression",
+        "embedding",
+        "tagging",
+        "answering",
+        "translation",
+        "summarisation",
+        "generative-answering",
+        "generation",
+        "instruction",
+    ] = ""
     """empty is no fine-tuning"""
     train: list[Source] = []
     """labelled examples"""
@@ -207,6 +235,17 @@ class Evaluate(Section):
     max_new_tokens: int = Field(default=64, ge=1)
     """longest generated answer"""
 
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    """the learning rate of each block is this times that of the block above it; 1 is off, 0.8 is usual"""
+    patience: int = Field(default=0, ge=0)
+    """end after this many looks (two a pass) without a better score on the validation part, and keep the
+    best; 0 is off"""
+    validation: float = Field(default=0.1, gt=0, lt=1)
+    """share of train that patience and liju finetune --search score on, chosen by the hash of the text"""
+    folds: int = Field(default=0, ge=0)
+    """also hold every example out once, in this many parts: for small data; 0 is off"""
+    balance: Literal["none", "weights", "focal"] = "none"
+    """rare labels: weights makes each label count as much as any other, focal what is not yet right"""
 
 class Serve(Section):
     """Step 7: answer over HTTP."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 __all__ = ["TASKS", "Answer", "Baseline", "Classification", "Example", "ExampleSet", "FillMask", "FillSpan"]
+__all__ += ["Answering", "Questions"]
+__all__ += ["Embedding", "Groups", "Multilabel", "Regression", "class_weights"]
 __all__ += [
     "GenerationTask",
     "Labelled",
@@ -31,16 +33,19 @@ __all__ += ["freeze", "load", "pretrained_task", "read_examples", "steps_of"]
 if TYPE_CHECKING:
     from liju.finetune.adapters import load_adapter, save_adapter
     from liju.finetune.bundles import find_bundle, steps_of
-    from liju.finetune.classification import Classification, Labelled
-    from liju.finetune.examples import Example, ExampleSet, read_examples
+    from liju.finetune.classification import Classification, Labelled, class_weights
+    from liju.finetune.embedding import Embedding, Groups
+    from liju.finetune.examples import Example, ExampleSet, hold_out, read_examples
     from liju.finetune.finetuning import finetune
     from liju.finetune.generation import GenerationTask
     from liju.finetune.instruction import InstructionTask
     from liju.finetune.loaded import TASKS, Loaded, load, pretrained_task
-    from liju.finetune.lora import LoRALinear, add_lora, lora_layers, merge_lora, remove_lora
+    from liju.finetune.lora import DoRALinear, LoRALinear, add_lora, lora_layers, merge_lora, remove_lora
+    from liju.finetune.multilabel import Multilabel
     from liju.finetune.pretrained import FillMask, FillSpan
     from liju.finetune.summarisation import SummarisationTask
     from liju.finetune.tagging import Tagged, Tagging
+    from liju.finetune.regression import Regression
     from liju.finetune.task import Answer, Baseline, Task
     from liju.finetune.trainable import freeze
     from liju.finetune.translation import TranslationTask
@@ -51,8 +56,11 @@ _HOME = {
     **dict.fromkeys(("load_adapter", "save_adapter"), "adapters"),
     **dict.fromkeys(("LoRALinear", "add_lora", "lora_layers", "merge_lora", "remove_lora"), "lora"),
     **dict.fromkeys(("find_bundle", "steps_of"), "bundles"),
-    **dict.fromkeys(("Classification", "Labelled"), "classification"),
-    **dict.fromkeys(("Example", "ExampleSet", "read_examples"), "examples"),
+    **dict.fromkeys(("Classification", "Labelled", "class_weights"), "classification"),
+    **dict.fromkeys(("Embedding", "Groups"), "embedding"),
+    "Multilabel": "multilabel",
+    "Regression": "regression",
+    **dict.fromkeys(("Example", "ExampleSet", "hold_out", "read_examples"), "examples"),
     **dict.fromkeys(("TASKS", "Loaded", "load", "pretrained_task"), "loaded"),
     **dict.fromkeys(("FillMask", "FillSpan"), "pretrained"),
     **dict.fromkeys(("Answer", "Baseline", "Task"), "task"),
