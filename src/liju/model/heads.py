@@ -50,17 +50,24 @@ class WordsHead(nn.Module):
         self, hidden: Float[Tensor, "*target d_model"], token: Float[Tensor, "vocab d_embedding"]
     ) -> Float[Tensor, "*target vocab"]:
         """token: the weight of the token embedding."""
-        if self.dense is not None and self.norm is not None:
-            hidden = self.norm(self.activation(self.dense(hidden)))
-        if self.scale is not None:
-            hidden = hidden * self.scale
-        weight = token if self.projection is None else self.projection.weight
-        logits = F.linear(hidden, weight, self.bias)
+        hidden, weight, bias = self.linear(hidden, token)
+        logits = F.linear(hidden, weight, bias)
         if logits.dtype.itemsize < 4:
             logits = logits.float()
         if self.softcap:
             logits = self.softcap * torch.tanh(logits / self.softcap)
         return logits
+
+    def linear(
+        self, hidden: Float[Tensor, "*target d_model"], token: Float[Tensor, "vocab d_embedding"]
+    ) -> tuple[Float[Tensor, "*target d_embedding"], Tensor, Tensor | None]:
+        """What the logits (before the cap) are a linear map of, its weight and its bias: for a loss that
+        never makes all of them at once."""
+        if self.dense is not None and self.norm is not None:
+            hidden = self.norm(self.activation(self.dense(hidden)))
+        if self.scale is not None:
+            hidden = hidden * self.scale
+        return hidden, token if self.projection is None else self.projection.weight, self.bias
 
 
 class Pooler(nn.Linear):

@@ -88,15 +88,26 @@ class Transformer(nn.Module):
             raise ModelError(f"the model has no head {name!r}", did_you_mean(name, self.heads))
         head = self.heads[name]
         if isinstance(head, WordsHead):
-            stack = self.decoder if self.decoder is not None else self.encoder
-            assert stack is not None
-            if stack.project_out is not None:
-                hidden = stack.project_out(hidden)
-            return head(hidden, self.token.weight)
+            return head(self._narrow(hidden), self.token.weight)
         if name in POOLED:
             hidden = self.dropout(hidden if self.pooler is None else self.pooler(hidden))
         logits = head(hidden)
         return logits.float() if logits.dtype.itemsize < 4 else logits
+
+    def vocabulary(
+        self, name: str, hidden: Float[Tensor, "target d_model"]
+    ) -> tuple[Float[Tensor, "target d_embedding"], Tensor, Tensor | None, float] | None:
+        """What the logits of the words head are a linear map of, its weight, its bias, and the cap on the
+        logits (0: none): for a loss that never makes all of them at once. None for another head."""
+        if name not in self.heads or not isinstance(head := self.heads[name], WordsHead):
+            return None
+        return *head.linear(self._narrow(hidden), self.token.weight), head.softcap
+
+    def _narrow(self, hidden: Tensor) -> Tensor:
+        """To the width of the embeddings, where it is another one."""
+        stack = self.decoder if self.decoder is not None else self.encoder
+        assert stack is not None
+        return hidden if stack.project_out is None else stack.project_out(hidden)
 
     def logits(self, batch: Batch) -> Float[Tensor, "row place vocab"]:
         """The words head at every place, for tests and for looking: training asks only where targets are."""

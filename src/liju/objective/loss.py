@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from liju.objective.kinds import kind_of
-from liju.samples.batch import Batch
+from liju.objective.vocabulary import LARGE, chunk_rows, linear_cross_entropy
+from liju.samples.batch import Batch, Targets
 from liju.samples.layout import Layout, micro_batches
 
 if TYPE_CHECKING:
@@ -21,7 +22,11 @@ __all__ = ["held_out", "losses"]
 
 
 class Predicts(Protocol):
-    """What a network must do for its losses to be computed; `liju.model.Transformer` does it."""
+    """What a network must do for its losses to be computed; `liju.model.Transformer` does it.
+
+    It may have a method `vocabulary(name, hidden)` besides: what the logits of a head are a linear map of, as
+    (hidden, weight, bias, softcap), or None. Then they are made a few rows at a time.
+    """
 
     training: bool
 
@@ -47,14 +52,49 @@ def losses(
     hidden = model(batch).flatten(0, 1)
     found = {}
     for name, targets in batch.targets.items():
-        logits = model.predict(name, hidden.index_select(0, targets.index))
+        chosen, total = hidden.index_select(0, targets.index), float(targets.weight.sum())
+        smoothing = label_smoothing if name == "words" else 0.0
+        linear = _linear(model, name, chosen) if targets.loss == "class" else None
+        if linear is not None:
+            inner, weight, bias, softcap = linear
+            nats = linear_cross_entropy(
+                inner,
+                weight,
+                targets.value,
+                targets.weight,
+                bias=bias,
+                smoothing=smoothing,
+                softcap=softcap,
+            )
+            found[name] = (nats, total)
+            continue
+        logits = model.predict(name, chosen)
         if logits.dtype in (torch.bfloat16, torch.float16):
             logits = logits.float()
-        smoothing = label_smoothing if name == "words" else 0.0
         each = kind_of(targets.loss)(logits, targets, smoothing)
-        weight = targets.weight.to(each.dtype)
-        found[name] = ((each * weight).sum(), float(targets.weight.sum()))
+        found[name] = ((each * targets.weight.to(each.dtype)).sum(), total)
     return found
+
+
+def _linear(model: Predicts, name: str, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor | None, float] | None:
+    """What a head's logits are a linear map of, where they are too many to be made at once."""
+    ask = getattr(model, "vocabulary", None)
+    linear = None if ask is None else ask(name, hidden)
+    if linear is None or len(hidden) * len(linear[1]) < LARGE:
+        return None
+    # A weight that is spread over ranks (DTensor) has products of its own kind.
+    plain = all(type(x) in (Tensor, torch.nn.Parameter) for x in linear[:3] if x is not None)
+    return linear if plain else None
+
+
+def _parts(model: Predicts, name: str, targets: Targets) -> Iterable[Targets]:
+    """The targets of a head, as many at a time as there is room for the logits of."""
+    size = getattr(getattr(model, "config", None), "vocab_size", 0)
+    if name != "words" or targets.loss != "class" or not size:
+        return [targets]
+    rows = chunk_rows(size, targets.index.device)
+    parts = zip(*(x.split(rows) for x in (targets.index, targets.value, targets.weight)), strict=True)
+    return [Targets(*part) for part in parts]
 
 
 @torch.inference_mode()
@@ -86,15 +126,16 @@ def held_out(
                 batch = batch.to(device)
                 hidden = model(batch).flatten(0, 1)
                 for name, targets in batch.targets.items():
-                    logits = model.predict(name, hidden.index_select(0, targets.index)).float()
-                    nats = kind_of(targets.loss)(logits, targets, 0.0) * targets.weight
-                    right = targets.weight * torch.nan
-                    if targets.loss in ("class", "focal"):
-                        right = (logits.argmax(-1) == targets.value) * targets.weight
-                    row = np.array(
-                        [float(nats.double().sum()), float(right.sum()), float(targets.weight.sum())]
-                    )
-                    totals[name] = totals.get(name, np.zeros(3)) + row
+                    for some in _parts(model, name, targets):
+                        logits = model.predict(name, hidden.index_select(0, some.index)).float()
+                        nats = kind_of(some.loss)(logits, some, 0.0) * some.weight
+                        right = some.weight * torch.nan
+                        if some.loss in ("class", "focal"):
+                            right = (logits.argmax(-1) == some.value) * some.weight
+                        row = np.array(
+                            [float(nats.double().sum()), float(right.sum()), float(some.weight.sum())]
+                        )
+                        totals[name] = totals.get(name, np.zeros(3)) + row
     finally:
         model.train(training)
     scores: dict[str, float] = {}
