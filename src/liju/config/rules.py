@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from liju.config.sections import OBJECTIVE_OF, TASKS_OF, Project
+from liju.config.sections import BALANCES_OF, OBJECTIVE_OF, TASKS_OF, Project
 
 __all__ = ["Problem", "combinations"]
 
@@ -74,6 +74,17 @@ def combinations(project: Project) -> Iterator[tuple[Problem, tuple[str, ...]]]:
         fits = ("", "translation") if baseline == "statistical" else ("", *TASKS_OF["encdec"])
         if baseline in project.evaluate.baselines and finetune.task not in fits:
             yield (
+    if finetune.folds == 1:
+        yield ("finetune.folds", "one part cannot be held out of itself", "at least 2; 5 is usual"), ()
+    if model.path and model.preset:
+        yield (
+            ("model.path", "has an architecture of its own, and so has the preset", "leave one out"),
+            ("model.preset",),
+        )
+    if finetune.balance not in ("none", *BALANCES_OF.get(finetune.task, ())):
+        known = " or ".join(map(repr, ("none", *BALANCES_OF.get(finetune.task, ()))))
+        what = f"{finetune.balance!r} is nothing to {finetune.task!r}"
+        yield ("finetune.balance", what, f"use {known}"), ("finetune.task",)
                 ("evaluate.baselines", f"{baseline!r} is no baseline of {finetune.task!r}", "leave it out"),
                 ("finetune.task",),
             )

@@ -50,6 +50,7 @@ METRICS = {
         Metric("brier", "Brier", higher_is_better=False, digits=3),
         Metric("bits_per_byte", "bits per byte", higher_is_better=False, digits=3),
         Metric("perplexity", "perplexity", higher_is_better=False, digits=2),
+        Metric("mse", "squared error", higher_is_better=False, digits=3),
         Metric("loss", "loss (nats)", higher_is_better=False, digits=3),
     )
 }

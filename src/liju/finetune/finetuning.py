@@ -7,7 +7,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from liju.config import Finetune
+from liju.config import Evaluate, Finetune
+from liju.config.sections import BALANCES_OF
 from liju.errors import BundleError, ModelError
 from liju.finetune.adapters import save_adapter
 from liju.finetune.examples import Example
@@ -51,6 +52,9 @@ def finetune(
     if adapted:
         add_lora(model, int(adapted[1]), dropout=settings.dropout)
     elif not freeze(model, settings.trainable):
+    if settings.balance not in ("none", *BALANCES_OF.get(task.name, ())):
+        known = " or ".join(BALANCES_OF.get(task.name, ())) or "none"
+        raise ModelError(f"finetune.balance = {settings.balance!r} is nothing to {task.name}", hint=known)
         raise ModelError(
             f"finetune.trainable = {settings.trainable!r} leaves nothing to train: the output layer of this "
             "model is its token embedding",

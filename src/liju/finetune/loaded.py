@@ -17,8 +17,10 @@ from liju.errors import BundleError, RequestError, did_you_mean
 from liju.finetune.answering import Answering
 from liju.finetune.bundles import find_bundle
 from liju.finetune.classification import Classification
+from liju.finetune.embedding import Embedding
 from liju.finetune.generation import GenerationTask
 from liju.finetune.instruction import InstructionTask
+from liju.finetune.multilabel import Multilabel
 from liju.finetune.pretrained import FillMask, FillSpan
 from liju.finetune.summarisation import SummarisationTask
 from liju.finetune.tagging import Tagging
@@ -34,6 +36,9 @@ __all__ = ["TASKS", "Loaded", "load", "options_of", "pretrained_task"]
 TASKS = {
     "classification": Classification,
     "tagging": Tagging,
+    "multilabel": Multilabel,
+    "regression": Regression,
+    "embedding": Embedding,
     "answering": Answering,
     "translation": TranslationTask,
     "summarisation": SummarisationTask,

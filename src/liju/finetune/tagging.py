@@ -22,6 +22,7 @@ from liju.evaluate import (
     tag_measure,
 )
 from liju.evaluate.metrics.entities import Scheme
+from liju.finetune.classification import class_weights
 from liju.finetune.examples import Example
 from liju.finetune.task import Answer, Baseline
 from liju.model import Transformer
@@ -65,8 +66,10 @@ class Tagged:
         max_length: int,
         *,
         seed: int = 0,
+        loss: str = "class",
+        balance: bool = False,
     ):
-        self.tokenizer, self.pad = tokenizer, tokenizer.pad or 0
+        self.tokenizer, self.pad, self.loss = tokenizer, tokenizer.pad or 0, loss
         room = max_length - 2
         self.pieces: list[list[list[int]]] = []  # of each sample, of each word
         self.tags: list[list[int]] = []
@@ -83,7 +86,10 @@ class Tagged:
             if of_row[start:]:
                 self._add(row, start, of_row[start:], tags[start:])
         self.size = len(self.pieces)
-        self.fingerprint = f"tagged-{key_of(self.pieces, self.tags):016x}"
+        how = [] if (loss, balance) == ("class", False) else [loss, balance]
+        self.fingerprint = f"tagged-{key_of(self.pieces, self.tags, *how):016x}"
+        counts = np.bincount([tag for tags in self.tags for tag in tags])
+        self.weight_of = class_weights(counts.astype(float)).astype(np.float32) if balance else None
         self.weights = {"tag": 1.0}
         self.label_smoothing = 0.0
         self.order = Order(self.fingerprint, seed, max(1, self.size))
@@ -118,7 +124,8 @@ class Tagged:
         pieces = self.pieces[index]
         ids, types = self.tokenizer.pair([i for word in pieces for i in word])
         places = 1 + np.cumsum([0, *map(len, pieces[:-1])])
-        goal = Goal(places, np.asarray(self.tags[index], np.int64))
+        tags = np.asarray(self.tags[index], np.int64)
+        goal = Goal(places, tags, None if self.weight_of is None else self.weight_of[tags], self.loss)
         return Sample(number, np.asarray(ids, np.int64), types=np.asarray(types), goals={"tag": goal})
 
 
@@ -181,7 +188,9 @@ class Tagging:
             raise DataError("tagging needs an encoder", hint='[model] family = "encoder"')
         self.check(examples)
         rows = [(_words(e), [self.number[tag] for tag in e["tags"].split()]) for e in examples]
-        return Tagged(rows, tokenizer, self.max_length, seed=seed)
+        loss = "focal" if settings.balance == "focal" else "class"
+        balance = settings.balance == "weights"
+        return Tagged(rows, tokenizer, self.max_length, seed=seed, loss=loss, balance=balance)
 
     @torch.inference_mode()
     def tags(

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["evaluate_step"]
 
 MAIN = "fine-tuned"
-EXPECTED = ("label", "target", "tags", "summary", "answer", "answers")  # fields with the right answer
+# Fields with the right answer.
+EXPECTED = ("label", "labels", "score", "target", "tags", "summary", "answer", "answers")
 
 
 def evaluate_step(run: Run, folder: Path) -> dict[str, Any]:
@@ -126,7 +127,8 @@ def _answers(
     model, tokenizer = start.model, start.tokenizer
     if not own:
         if not pretrained:
-            model = initialise(project, tokenizer.size, project.seed + seed)
+            switches = model.config if project.model.path else None
+            model = initialise(project, tokenizer.size, project.seed + seed, switches)
         name = where.stem
         result = finetune(
             model,

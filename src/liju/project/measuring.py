@@ -23,7 +23,7 @@ from liju.finetune import Answer, Example, Task
 __all__ = ["measures_of", "metric_named", "mistakes_of", "shown", "sliced"]
 
 # Fields that hold the right answer.
-EXPECTED = ("label", "target", "tags", "summary", "answer", "answers")
+EXPECTED = ("label", "labels", "score", "target", "tags", "summary", "answer", "answers")
 # Resamples of an interval: its ends move by less than a tenth of its width from one draw to the next.
 RESAMPLES = 1000
 
@@ -89,7 +89,9 @@ def mistakes_of(
         scores = [-float(s or 0) if r is False else np.nan for s, r in zip(sure, right, strict=True)]
         chosen, says = worst(scores, most), "Wrong answers, the surest first."
         return says, [shown(answers[at], examples[at], False) for at in chosen]
-    name = "chrf" if "chrf" in measures else next(iter(measures), "")
+    # A correlation says nothing of one example.
+    told = (name for name, measure in measures.items() if not np.isnan(measure.each).all())
+    name = "chrf" if "chrf" in measures else next(told, "")
     if not name or None not in right:
         return "", []
     measure, metric = measures[name], metric_named(name)
