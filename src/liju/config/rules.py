@@ -13,6 +13,10 @@ __all__ = ["Problem", "combinations"]
 Problem = tuple[str, str, str]
 
 
+# What may be trained; an adapter may name its alpha.
+TRAINABLE = r"all|head|bias|top-[1-9]\d*|gradual(-[1-9]\d*)?|[ld]ora-[1-9]\d*(-[1-9]\d*(\.\d+)?)?"
+
+
 def _most_heads(d_model: int, most: int) -> int:
     """The largest number of heads up to `most` that are of equal and even width (rotary pairs).
 
@@ -67,13 +71,9 @@ def combinations(project: Project) -> Iterator[tuple[Problem, tuple[str, ...]]]:
             ("finetune.train", f"the task {finetune.task!r} needs examples", 'e.g. train = ["examples.tsv"]'),
             ("finetune.task",),
         )
-    if not re.fullmatch(r"all|head|bias|top-[1-9]\d*|lora-[1-9]\d*", finetune.trainable):
-        known = "all, head, top-2, bias or lora-8"
+    if not re.fullmatch(TRAINABLE, finetune.trainable):
+        known = "all, head, top-2, bias, gradual, lora-8 or dora-8"
         yield ("finetune.trainable", f"unknown value {finetune.trainable!r}", known), ()
-    for baseline in ("retrieval", "statistical"):
-        fits = ("", "translation") if baseline == "statistical" else ("", *TASKS_OF["encdec"])
-        if baseline in project.evaluate.baselines and finetune.task not in fits:
-            yield (
     if finetune.folds == 1:
         yield ("finetune.folds", "one part cannot be held out of itself", "at least 2; 5 is usual"), ()
     if model.path and model.preset:
@@ -85,6 +85,10 @@ def combinations(project: Project) -> Iterator[tuple[Problem, tuple[str, ...]]]:
         known = " or ".join(map(repr, ("none", *BALANCES_OF.get(finetune.task, ()))))
         what = f"{finetune.balance!r} is nothing to {finetune.task!r}"
         yield ("finetune.balance", what, f"use {known}"), ("finetune.task",)
+    for baseline in ("retrieval", "statistical"):
+        fits = ("", "translation") if baseline == "statistical" else ("", *TASKS_OF["encdec"])
+        if baseline in project.evaluate.baselines and finetune.task not in fits:
+            yield (
                 ("evaluate.baselines", f"{baseline!r} is no baseline of {finetune.task!r}", "leave it out"),
                 ("finetune.task",),
             )

@@ -52,10 +52,22 @@ class Source(Section):
     """a file, a folder, a pattern (data/**/*.txt), or package:NAME/inside for an installed package's;
     $NAME at its start is an environment variable"""
     format: Literal[
-        "auto", "text", "lines", "jsonl", "csv", "tsv", "html", "gettext", "tagged", "conll", "python"
+        "auto",
+        "text",
+        "lines",
+        "jsonl",
+        "csv",
+        "tsv",
+        "html",
+        "gettext",
+        "tagged",
+        "conll",
+        "python",
+        "squad",
     ] = "auto"
     """how to read it; auto looks at the ending (txt, md: one document a file; lines: one a line;
-    tagged: word/TAG corpora; conll: a word and its tag a line; gettext: .po pairs; python: docstrings)"""
+    tagged: word/TAG corpora; conll: a word and its tag a line; gettext: .po pairs; python: docstrings;
+    squad: questions on paragraphs, SQuAD and CMRC 2018)"""
     columns: list[str] = []
     """names of the columns of a csv or tsv without a header line"""
     label: str = ""
@@ -114,6 +126,9 @@ class Vocab(Section):
 class Model(Section):
     """Step 3: the network. `switches` takes any field of liju.model.TransformerConfig."""
 
+    path: str = ""
+    """start from this model folder (Hugging Face's or liju's; package:NAME/inside, $NAME/inside): its
+    architecture, vocabulary and weights; there is no pre-training then"""
     preset: str = ""
     """a published system (liju show presets lists them); what the file leaves out follows from it"""
     scale: float = Field(default=1.0, gt=0)
@@ -206,7 +221,8 @@ class Finetune(Section):
     limit: int = Field(default=0, ge=0)
     """use only this many training examples; 0 is all"""
     trainable: str = "all"
-    """what is trained: all, head, top-2 (it and the last two blocks), bias, or lora-8 (adapters of rank 8)"""
+    """what is trained: all, head, top-2 (it and the last two blocks), bias, gradual (from the head down),
+    lora-8 (adapters of rank 8, alpha 16; lora-8-32 has alpha 32) or dora-8"""
     epochs: float = Field(default=3, gt=0)
     """times each example is seen"""
     batch_tokens: int = Field(default=2048, ge=1)
@@ -219,6 +235,17 @@ class Finetune(Section):
     """dropout while fine-tuning"""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """share of the probability spread over all words (0.1 is usual for translation)"""
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    """the learning rate of each block is this times that of the block above it; 1 is off, 0.8 is usual"""
+    patience: int = Field(default=0, ge=0)
+    """end after this many looks (two a pass) without a better score on the validation part, and keep the
+    best; 0 is off"""
+    validation: float = Field(default=0.1, gt=0, lt=1)
+    """share of train that patience and liju finetune --search score on, chosen by the hash of the text"""
+    folds: int = Field(default=0, ge=0)
+    """also hold every example out once, in this many parts: for small data; 0 is off"""
+    balance: Literal["none", "weights", "focal"] = "none"
+    """rare labels: weights makes each label count as much as any other, focal what is not yet right"""
 
 
 class Evaluate(Section):
@@ -235,17 +262,6 @@ class Evaluate(Section):
     max_new_tokens: int = Field(default=64, ge=1)
     """longest generated answer"""
 
-    layer_decay: float = Field(default=1.0, gt=0, le=1)
-    """the learning rate of each block is this times that of the block above it; 1 is off, 0.8 is usual"""
-    patience: int = Field(default=0, ge=0)
-    """end after this many looks (two a pass) without a better score on the validation part, and keep the
-    best; 0 is off"""
-    validation: float = Field(default=0.1, gt=0, lt=1)
-    """share of train that patience and liju finetune --search score on, chosen by the hash of the text"""
-    folds: int = Field(default=0, ge=0)
-    """also hold every example out once, in this many parts: for small data; 0 is off"""
-    balance: Literal["none", "weights", "focal"] = "none"
-    """rare labels: weights makes each label count as much as any other, focal what is not yet right"""
 
 class Serve(Section):
     """Step 7: answer over HTTP."""

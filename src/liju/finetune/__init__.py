@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 __all__ = ["TASKS", "Answer", "Baseline", "Classification", "Example", "ExampleSet", "FillMask", "FillSpan"]
-__all__ += ["Answering", "Questions"]
 __all__ += ["Embedding", "Groups", "Multilabel", "Regression", "class_weights"]
 __all__ += [
     "GenerationTask",
@@ -19,6 +18,7 @@ __all__ += [
     "finetune",
 ]
 __all__ += [
+    "DoRALinear",
     "LoRALinear",
     "add_lora",
     "load_adapter",
@@ -28,7 +28,7 @@ __all__ += [
     "save_adapter",
 ]
 __all__ += ["GenerativeAnswering", "InstructionTask", "SummarisationTask"]
-__all__ += ["freeze", "load", "pretrained_task", "read_examples", "steps_of"]
+__all__ += ["freeze", "gradually", "hold_out", "load", "pretrained_task", "read_examples", "steps_of"]
 
 if TYPE_CHECKING:
     from liju.finetune.adapters import load_adapter, save_adapter
@@ -43,18 +43,20 @@ if TYPE_CHECKING:
     from liju.finetune.lora import DoRALinear, LoRALinear, add_lora, lora_layers, merge_lora, remove_lora
     from liju.finetune.multilabel import Multilabel
     from liju.finetune.pretrained import FillMask, FillSpan
+    from liju.finetune.regression import Regression
     from liju.finetune.summarisation import SummarisationTask
     from liju.finetune.tagging import Tagged, Tagging
-    from liju.finetune.regression import Regression
     from liju.finetune.task import Answer, Baseline, Task
     from liju.finetune.trainable import freeze
     from liju.finetune.translation import TranslationTask
+    from liju.finetune.unfreeze import gradually
     from liju.finetune.written_answers import GenerativeAnswering
 
 # Where each public name lives. It is imported at first use, so that finding a bundle needs no torch.
 _HOME = {
     **dict.fromkeys(("load_adapter", "save_adapter"), "adapters"),
-    **dict.fromkeys(("LoRALinear", "add_lora", "lora_layers", "merge_lora", "remove_lora"), "lora"),
+    **dict.fromkeys(("DoRALinear", "LoRALinear", "add_lora", "lora_layers"), "lora"),
+    **dict.fromkeys(("merge_lora", "remove_lora"), "lora"),
     **dict.fromkeys(("find_bundle", "steps_of"), "bundles"),
     **dict.fromkeys(("Classification", "Labelled", "class_weights"), "classification"),
     **dict.fromkeys(("Embedding", "Groups"), "embedding"),
@@ -72,6 +74,7 @@ _HOME = {
     "TranslationTask": "translation",
     "finetune": "finetuning",
     "freeze": "trainable",
+    "gradually": "unfreeze",
 }
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from liju.errors import BundleError
-from liju.finetune.lora import add_lora, lora_layers
+from liju.finetune.lora import DoRALinear, LoRALinear, add_lora, lora_layers
 from liju.hub import Architecture, Name, architecture, read_weights, write_weights
 from liju.hub.convert import laid_out
 from liju.hub.files import read_json, write_json
@@ -59,6 +59,9 @@ def save_adapter(folder: str | Path, model: Transformer, base: str = "") -> Path
         targets.append(theirs)
         tensors[f"{BASE}{theirs}.lora_A.weight"] = layer.lora_A.detach().cpu()
         tensors[f"{BASE}{theirs}.lora_B.weight"] = laid_out(layer.lora_B.detach().cpu(), rows[name])
+        if isinstance(layer, DoRALinear):
+            length = layer.lora_magnitude.detach().cpu()[:, None]  # a column, so that it is laid out as rows
+            tensors[f"{BASE}{theirs}.lora_magnitude_vector"] = laid_out(length, rows[name])[:, 0]
     state, saved = model.state_dict(), []
     for row in where.table(model.config):
         own = len(row.ours) == 1 and row.ours[0].startswith(("heads.", "pooler."))
@@ -83,7 +86,7 @@ def save_adapter(folder: str | Path, model: Transformer, base: str = "") -> Path
             "bias": "none",
             "fan_in_fan_out": False,
             "use_rslora": False,
-            "use_dora": False,
+            "use_dora": isinstance(first, DoRALinear),
             "inference_mode": True,
         },
     )
@@ -98,7 +101,7 @@ TASK_TYPES = {
     "ConditionalGeneration": "SEQ_2_SEQ_LM",
 }
 # What changes the function, and what we can read of it.
-FIXED = {"peft_type": "LORA", "bias": "none", "fan_in_fan_out": False, "use_dora": False}
+FIXED = {"peft_type": "LORA", "bias": "none", "fan_in_fan_out": False}
 
 
 @torch.no_grad()
@@ -122,7 +125,8 @@ def load_adapter(model: Transformer, folder: str | Path) -> int:
     left = read_weights(file)
     where = _where(model)
     rows = {row.theirs.removesuffix(".weight"): (name, row) for name, row in _rows(model, where).items()}
-    found = {}
+    dora = bool(settings.get("use_dora"))
+    found, lengths = {}, {}
     for key in [key for key in left if key.endswith(".lora_A.weight")]:
         theirs = key.removeprefix(BASE).removesuffix(".lora_A.weight")
         if theirs not in rows:
@@ -132,6 +136,11 @@ def load_adapter(model: Transformer, folder: str | Path) -> int:
         if second not in left:
             raise BundleError(f"{file}: {key} without {second}")
         found[name] = left.pop(key), laid_out(left.pop(second), row, back=True)
+        if dora:
+            third = key.replace(".lora_A.weight", ".lora_magnitude_vector")
+            if third not in left:
+                raise BundleError(f"{file}: {key} without {third}")
+            lengths[name] = laid_out(left.pop(third)[:, None], row, back=True)[:, 0]
     if not found:
         raise BundleError(f"{file}: no adapter in it")
     rank = int(settings["r"])
@@ -143,6 +152,7 @@ def load_adapter(model: Transformer, folder: str | Path) -> int:
         for letter, tensor, shape in (
             ("A", A, (rank, linear.in_features)),
             ("B", B, (linear.out_features, rank)),
+            *([("magnitude_vector", lengths[name], (linear.out_features,))] if dora else []),
         ):
             if tuple(tensor.shape) != shape:
                 raise BundleError(
@@ -163,9 +173,18 @@ def load_adapter(model: Transformer, folder: str | Path) -> int:
         state[row.ours[0]].copy_(tensor)
     if left:
         raise BundleError(f"{file}: unexpected tensor {sorted(left)[0]}")
-    add_lora(model, rank, alpha, float(settings.get("lora_dropout") or 0.0), list(found))
+    add_lora(
+        model,
+        rank,
+        alpha,
+        float(settings.get("lora_dropout") or 0.0),
+        list(found),
+        DoRALinear if dora else LoRALinear,
+    )
     layers = lora_layers(model)
     for name, (A, B) in found.items():
         layers[name].lora_A.copy_(A)
         layers[name].lora_B.copy_(B)
+        if name in lengths:
+            layers[name].lora_magnitude.copy_(lengths[name])
     return len(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,21 @@ from liju.config import Finetune, Source
 from liju.errors import DataError, did_you_mean
 from liju.samples.order import key_of, random_of
 from liju.text import Problem, rows
+from liju.text.dedupe import fingerprint
 
-__all__ = ["Example", "ExampleSet", "read_examples"]
+__all__ = ["Example", "ExampleSet", "hold_out", "read_examples"]
+
+
+# Fields that a model sees.
+_INPUT = ("text", "pair", "source", "question", "context", "messages")
+# A row's values to an example's, and what was mended; raises DataError for a bad one.
+FromRow = Callable[[Mapping[str, str]], tuple[dict[str, str], list[str]]]
 
 
 @dataclass(frozen=True)
 class Example:
-    """One labelled example: its fields (`text`, `pair`, `label`, `source`, `target`) and where it stands."""
+    """One labelled example: its fields (`text`, `pair`, `label`, `source`, `target`; of questions `question`,
+    `context` and `answers`) and where it stands."""
 
     values: dict[str, str]
     place: str
@@ -30,17 +38,23 @@ class Example:
     @property
     def input(self) -> str:
         """What a model sees of it, as one string: examples with equal inputs are the same example."""
-        return "\x1f".join(self.values[name] for name in ("text", "pair", "source") if name in self.values)
+        return "\x1f".join(self.values[name] for name in _INPUT if name in self.values)
+
+    @property
+    def group(self) -> str:
+        """What must not stand on both sides of a split: the context of a question, else the whole input."""
+        return self.values.get("context", self.input)
 
 
 @dataclass
 class ExampleSet:
-    """Examples to train on, examples held out, and what was left out and why."""
+    """Examples to train on, examples held out, what was left out and why, and what was mended."""
 
     train: list[Example]
     test: list[Example]
     dropped: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
+    mended: Counter[str] = field(default_factory=Counter)
 
     @property
     def fingerprint(self) -> str:
@@ -58,6 +72,7 @@ class ExampleSet:
             "test": len(self.test),
             "dropped": dict(self.dropped),
             "problems": self.problems[:100],
+            **({"mended": dict(self.mended)} if self.mended else {}),
         }
 
 
@@ -69,19 +84,22 @@ def read_examples(
     seed: int = 0,
     errors: str = "skip",
     optional: Sequence[str] = (),
+    from_row: FromRow | None = None,
 ) -> ExampleSet:
     """Read `settings.train` and `settings.test`.
 
     Exact duplicates are dropped before the split. Without a test set, examples are held out by the hash of
-    their input, so that equal inputs always fall on one side. An input that stands in both sets stays in the
-    test set alone. `needed` fields must be there and not empty, and a held-out label must be one to train on,
-    or the row is counted and reported with file and line (with errors="stop": DataError).
-    `settings.limit` keeps an example of every label.
+    their input, so that equal inputs always fall on one side, and so do all questions on one context. An
+    input that stands in both sets stays in the test set alone. `needed` fields must be there and not empty,
+    and a held-out label must be one to train on, or the row is counted and reported with file and line (with
+    errors="stop": DataError). `settings.limit` keeps an example of every label. `from_row` makes an example's
+    values of a row's.
     """
     found = ExampleSet([], [])
-    train = _read(settings.train, settings.fields, needed, optional, base, errors, found)
+    train = _read(settings.train, settings.fields, needed, optional, base, errors, found, from_row)
     if settings.test:
-        test = _unique(_read(settings.test, settings.fields, needed, optional, base, errors, found), found)
+        test = _read(settings.test, settings.fields, needed, optional, base, errors, found, from_row)
+        test = _unique(test, found)
         held = {example.input for example in test}
         kept = [example for example in train if example.input not in held]
         found.dropped["also in the test set"] += len(train) - len(kept)
@@ -89,8 +107,8 @@ def read_examples(
     else:
         unique = _unique(train, found)
         bound = int(settings.test_share * 2**64)
-        test = [example for example in unique if key_of("held out", example.input) < bound]
-        train = [example for example in unique if key_of("held out", example.input) >= bound]
+        test = [example for example in unique if key_of("held out", example.group) < bound]
+        train = [example for example in unique if key_of("held out", example.group) >= bound]
     if "label" in needed and train:
         test = _known({example["label"] for example in train}, test, errors, found)
     if not train or not test:
@@ -109,6 +127,36 @@ def read_examples(
     return found
 
 
+# A validation set is looked at often; more examples than these make the look dearer, not surer.
+ENOUGH = 2000
+
+
+def hold_out(examples: Sequence[Example], share: float) -> tuple[list[Example], list[Example]]:
+    """What is left to train on, and a validation set: a `share` of the training examples, 2,000 at most.
+
+    By the hash of the input with case and spaces folded, so that equal inputs fall on one side, whatever else
+    is read (law 8: the test set is not touched). Raises DataError where a side would be empty.
+
+    >>> some = [Example({"text": f"text {i % 50}", "label": "a"}, f"x:{i}") for i in range(100)]
+    >>> train, validation = hold_out(some, 0.2)
+    >>> len(train) + len(validation), {e.input for e in train} & {e.input for e in validation}
+    (100, set())
+    """
+    keys = [key_of("validation", fingerprint(example.group)) for example in examples]
+    bound = int(share * 2**64)
+    below = sorted(key for key in keys if key < bound)
+    bound = below[ENOUGH] if len(below) > ENOUGH else bound
+    held = [example for example, key in zip(examples, keys, strict=True) if key < bound]
+    train = [example for example, key in zip(examples, keys, strict=True) if key >= bound]
+    if not held or not train:
+        raise DataError(
+            f"finetune.validation: {share:g} of {len(examples)} examples leaves "
+            f"{'none to validate' if not held else 'none to train'} on",
+            hint="another share, or finetune.patience = 0",
+        )
+    return train, held
+
+
 def _read(
     sources: Iterable[Source],
     fields: dict[str, str],
@@ -117,6 +165,7 @@ def _read(
     base: Path,
     errors: str,
     found: ExampleSet,
+    from_row: FromRow | None,
 ) -> list[Example]:
     examples = []
     for source in sources:
@@ -125,9 +174,9 @@ def _read(
             values, missing = {}, []
             for name in (*needed, *optional):
                 column = fields.get(name, name)
-                value = _value(row.values, column).strip()
-                if value:
-                    values[name] = value
+                value = _value(row.values, column)
+                if value.strip():
+                    values[name] = value if from_row else value.strip()
                 elif name in needed:
                     missing.append(column)
             if missing:
@@ -138,6 +187,17 @@ def _read(
                 found.dropped[f"no {missing[0]}"] += 1
                 found.problems.append(f"{problem} ({there})")
                 continue
+            if from_row is not None:
+                try:
+                    values, mended = from_row(values)
+                except DataError as error:
+                    if errors == "stop":
+                        raise DataError(f"{row.place}: {error.message}", hint=error.hint) from None
+                    found.dropped["bad answer"] += 1
+                    found.problems.append(f"{row.place}: {error.message} ({error.hint})")
+                    continue
+                found.mended.update(mended)
+                found.problems += [f"{row.place}: {what}" for what in mended]
             examples.append(Example(values, row.place))
         for problem in bad:
             found.dropped[problem.reason] += 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,13 +10,14 @@ from liju.config import Evaluate, Finetune
 from liju.config.sections import BALANCES_OF
 from liju.errors import BundleError, ModelError
 from liju.finetune.adapters import save_adapter
-from liju.finetune.examples import Example
-from liju.finetune.lora import add_lora, merge_lora, remove_lora
+from liju.finetune.examples import Example, hold_out
+from liju.finetune.lora import adapter_of, add_lora, merge_lora, remove_lora
 from liju.finetune.task import Task
 from liju.finetune.trainable import freeze, set_dropout
+from liju.finetune.unfreeze import gradually
 from liju.model import Transformer
 from liju.samples import Steps, key_of
-from liju.train import Live, TrainResult, TrainSettings, train
+from liju.train import Live, TrainResult, TrainSettings, best, train
 from liju.vocab import Tokenizer
 
 __all__ = ["finetune"]
@@ -36,30 +36,41 @@ def finetune(
     precision: str = "auto",
     resume: bool = False,
     live: Live | None = None,
+    validation: Sequence[Example] = (),
+    looks: int = 0,
+    stop_after: float = 1.0,
 ) -> TrainResult:
     """Put the task's output layer on `model` and train it on `examples`, in place.
 
-    With trainable = "lora-8" adapters of rank 8 are trained, saved beside the checkpoints in PEFT's form
-    (where the shape has a class), and merged (law 6). The layer's first weights, the order of the examples
-    and dropout depend on `seed` alone.
+    With trainable = "lora-8" or "dora-8" adapters of rank 8 are trained, saved beside the checkpoints in
+    PEFT's form (where the shape has a class), and merged (law 6). The layer's first weights, the order of the
+    examples and dropout depend on `seed` alone.
+
+    With `settings.patience` a part of the examples is held out (`hold_out`), the task's metric is taken on it
+    twice a pass, and the model ends with the weights of the best look. `validation`: examples to look at
+    instead; `looks`: how often, over the whole training; `stop_after`: the share of the steps to take now.
     """
     import torch
 
-    torch.manual_seed(key_of("head", seed) % 2**63)
-    task.prepare(model)
-    set_dropout(model, settings.dropout)
-    adapted = re.fullmatch(r"lora-(\d+)", settings.trainable)
-    if adapted:
-        add_lora(model, int(adapted[1]), dropout=settings.dropout)
-    elif not freeze(model, settings.trainable):
     if settings.balance not in ("none", *BALANCES_OF.get(task.name, ())):
         known = " or ".join(BALANCES_OF.get(task.name, ())) or "none"
         raise ModelError(f"finetune.balance = {settings.balance!r} is nothing to {task.name}", hint=known)
+    torch.manual_seed(key_of("head", seed) % 2**63)
+    task.prepare(model)
+    set_dropout(model, settings.dropout)
+    adapted = adapter_of(settings.trainable)
+    gradual = settings.trainable.startswith("gradual")
+    if adapted:
+        kind, rank, alpha = adapted
+        add_lora(model, rank, alpha, settings.dropout, kind=kind)
+    elif not gradual and not freeze(model, settings.trainable):
         raise ModelError(
             f"finetune.trainable = {settings.trainable!r} leaves nothing to train: the output layer of this "
             "model is its token embedding",
             hint="top-2, or all",
         )
+    if settings.patience and not validation:
+        examples, validation = hold_out(examples, settings.validation)
     objective = task.objective(examples, tokenizer, settings, seed)
     steps = Steps(objective, settings.batch_tokens, seed)
     count = max(1, math.ceil(settings.epochs * steps.per_pass))
@@ -73,17 +84,51 @@ def finetune(
         device=device,
         precision=precision,
         compile="off",
+        evaluate_every=math.ceil(count / looks) if looks else max(1, round(steps.per_pass / 2)),
+        best=task.metric if validation else "",
+        best_is="higher" if task.higher_is_better else "lower",
     )
+
+    def look(network: Transformer, step: int) -> dict[str, float]:
+        return task.score(task.evaluate(network, tokenizer, validation, GREEDY), validation)
+
     try:
-        result = train(model, objective, told, folder, resume=resume, live=live)
+        result = train(
+            model,
+            objective,
+            told,
+            folder,
+            evaluate=look if validation else None,  # type: ignore[arg-type]
+            resume=resume,
+            live=live,
+            stop_after=math.ceil(count * stop_after) if stop_after < 1 else None,
+            before_step=gradually(model, settings.trainable, count) if gradual else None,
+        )
+        if settings.patience and not result.stopped:
+            _take_best(model, result)
         if adapted and not result.stopped:
             _keep_adapter(model, Path(folder))
             merge_lora(model)
+        settle = getattr(task, "settle", None)  # what a task finds out with the trained network
+        if settle is not None and not result.stopped:
+            settle(model, tokenizer, examples)
         return result
     finally:
         remove_lora(model)
         model.requires_grad_(True)
         set_dropout(model, 0.0)
+
+
+# A look on the way is quick: the beam of the evaluation costs several times as much.
+GREEDY = Evaluate(beam=1)
+
+
+def _take_best(model: Transformer, result: TrainResult) -> None:
+    """Put the weights of the best look into the model."""
+    if result.checkpoint is not None and result.best and result.best["step"] != result.step:
+        found = best(result.checkpoint.parent)
+        if found is not None:
+            found.restore(model)
 
 
 def _keep_adapter(model: Transformer, folder: Path) -> None:

@@ -1,4 +1,5 @@
-r"""LoRA (Hu et al. 2021, arXiv:2106.09685): a frozen matrix and a trained product of two thin ones."""
+r"""LoRA (Hu et al. 2021, arXiv:2106.09685): a frozen matrix and a trained product of two thin ones; DoRA (Liu
+et al. 2024, arXiv:2402.09353): the same for the direction of each row, and its length by itself."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from liju.errors import ModelError
 from liju.hub.check import BOUNDS, difference, probe_outputs
 from liju.model import Transformer
 
-__all__ = ["LoRALinear", "add_lora", "lora_layers", "merge_lora", "remove_lora"]
+__all__ = ["DoRALinear", "LoRALinear", "adapter_of", "add_lora", "lora_layers", "merge_lora", "remove_lora"]
 
 # The linear layers inside the blocks: what LoRA changes unless it is told otherwise.
 EVERY = r"(encoder|decoder)\.blocks\.\d+\.(attention|cross_attention|feedforward)\.W_\w+"
@@ -64,6 +65,62 @@ class LoRALinear(nn.Linear):
         return linear
 
 
+class DoRALinear(LoRALinear):
+    r"""$m \frac{W + \frac{\alpha}{r} B A}{\lVert W + \frac{\alpha}{r} B A \rVert} x + b$: each row's
+    direction is adapted as LoRA does, its length $m$ [out] is trained by itself (Liu et al. 2024, 4.1).
+
+    $m$ starts as the rows' lengths, so that the layer starts as what it was. The norm is held constant in the
+    backward pass (their section 4.3). Dropout is on the input of the change alone, as in PEFT.
+
+    >>> linear, x = nn.Linear(3, 5), torch.ones(2, 3)
+    >>> bool(torch.allclose(DoRALinear(linear, rank=2)(x), linear(x)))
+    True
+    """
+
+    def __init__(self, linear: nn.Linear, rank: int, alpha: float = 0.0, dropout: float = 0.0):
+        super().__init__(linear, rank, alpha, dropout)
+        self.lora_magnitude = nn.Parameter(torch.linalg.vector_norm(linear.weight.detach(), dim=1))
+
+    def lengths(self) -> Float[Tensor, " out"]:
+        """Of the rows of the adapted matrix."""
+        with torch.no_grad():
+            adapted = self.weight + self.scale * (self.lora_B @ self.lora_A)
+            return torch.linalg.vector_norm(adapted, dim=1)
+
+    def forward(self, input: Float[Tensor, "*place in"]) -> Float[Tensor, "*place out"]:
+        length = self.lora_magnitude / self.lengths()
+        drops = self.training and self.lora_dropout.p > 0
+        dropped = self.lora_dropout(input) if drops else input
+        plain = nn.functional.linear(dropped, self.weight)
+        low = nn.functional.linear(nn.functional.linear(dropped, self.lora_A), self.lora_B)
+        own = nn.functional.linear(input, self.weight) if drops else plain
+        found = own + (length - 1) * plain + length * self.scale * low
+        return found if self.bias is None else found + self.bias
+
+    def change(self) -> Float[Tensor, "out in"]:
+        """What the adapter adds to the weight, in float64."""
+        weight = self.weight.double()
+        adapted = weight + super().change()
+        length = self.lora_magnitude.double() / torch.linalg.vector_norm(adapted, dim=1)
+        return length[:, None] * adapted - weight
+
+
+def adapter_of(trainable: str) -> tuple[type[LoRALinear], int, float] | None:
+    """The layer, rank and alpha that `finetune.trainable` names; None where it names no adapter.
+
+    >>> adapter_of("lora-8"), adapter_of("head")
+    ((<class 'liju.finetune.lora.LoRALinear'>, 8, 16.0), None)
+    >>> adapter_of("dora-4-20")
+    (<class 'liju.finetune.lora.DoRALinear'>, 4, 20.0)
+    """
+    found = re.fullmatch(r"(lora|dora)-(\d+)(?:-(\d+(?:\.\d+)?))?", trainable)
+    if found is None:
+        return None
+    rank = int(found[2])
+    kind = LoRALinear if found[1] == "lora" else DoRALinear
+    return kind, rank, float(found[3]) if found[3] else 2.0 * rank
+
+
 def lora_layers(model: nn.Module) -> dict[str, LoRALinear]:
     """The layers that have an adapter, by name."""
     return {name: layer for name, layer in model.named_modules() if isinstance(layer, LoRALinear)}
@@ -75,11 +132,13 @@ def add_lora(
     alpha: float = 0.0,
     dropout: float = 0.0,
     targets: str | Iterable[str] = EVERY,
+    kind: type[LoRALinear] = LoRALinear,
 ) -> int:
     """Put adapters on linear layers; of the whole model only they, the task's heads and the pooler ask for
     gradients (the words head belongs to pre-training). Returns how many parameters do.
 
-    alpha: 0 is twice the rank. targets: a pattern that a layer's whole name fits, or names.
+    alpha: 0 is twice the rank. targets: a pattern that a layer's whole name fits, or names. kind: LoRALinear
+    or DoRALinear.
     Raises ModelError where no layer fits, or one has an adapter already.
 
     >>> from liju.model import TransformerConfig
@@ -101,7 +160,7 @@ def add_lora(
     for name in chosen:
         if isinstance(named[name], LoRALinear):
             raise ModelError(f"{name}: has an adapter already", hint="merge it first")
-        _replace(model, name, LoRALinear(named[name], rank, alpha, dropout))
+        _replace(model, name, kind(named[name], rank, alpha, dropout))
     for name, parameter in model.named_parameters():
         own = name.startswith(("heads.", "pooler.")) and not name.startswith("heads.words.")
         parameter.requires_grad_(own or ".lora_" in name)

@@ -85,11 +85,16 @@ class Run:
     def step(self, name: str) -> Step:
         return next(step for step in self.steps if step.name == name)
 
+    def needs(self, step: Step) -> list[str]:
+        """What a step needs, of what this project has."""
+        names = [each.name for each in wanted(self)]
+        return [needed for needed in step.needs if needed in names]
+
     def key(self, name: str) -> str:
         """What the step's output depends on; looked at once, so that a run is of one state of the files."""
         if name not in self.keys:
             step = self.step(name)
-            inputs = [self.key(needed) for needed in step.needs]
+            inputs = [self.key(needed) for needed in self.needs(step)]
             self.keys[name] = key(name, code_version(*step.code), step.section(self), *inputs)
         return self.keys[name]
 
@@ -101,7 +106,7 @@ class Run:
         if name in self.done:
             return self.done[name]
         step = self.step(name)
-        for needed in step.needs:
+        for needed in self.needs(step):
             self.ensure(needed)
         found = self.key(name)
         folder = self.folder / f"{name}-{found}"
@@ -181,8 +186,10 @@ def _summary(record: Path) -> dict[str, Any]:
 
 def wanted(run: Run) -> list[Step]:
     """The steps that the project file asks for."""
-    labelled = bool(run.project.finetune.task)
-    return [step for step in run.steps if labelled or step.name not in ("finetune", "evaluate")]
+    left_out = () if run.project.finetune.task else ("finetune", "evaluate")
+    if run.project.model.path:  # a model that is there already
+        left_out = (*left_out, "text", "vocab", "samples")
+    return [step for step in run.steps if step.name not in left_out]
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -27,6 +27,7 @@ def examples_of(run: Run) -> ExampleSet:
             seed=run.project.seed,
             errors=run.project.text.errors,
             optional=task.optional,
+            from_row=getattr(task, "from_row", None),
         )
         task.of(found.train, run.project.model.max_length)  # refuses now what it cannot learn from
         run.cache["examples"] = found

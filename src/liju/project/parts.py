@@ -82,10 +82,14 @@ def _fits(value: Any, kind: Any) -> bool:
     return type(value) in kinds or (float in kinds and type(value) is int)
 
 
-def initialise(project: Project, vocab_size: int, seed: int | None = None) -> Transformer:
-    """The network with its first weights: they depend on the section and the seed alone."""
+def initialise(
+    project: Project, vocab_size: int, seed: int | None = None, config: TransformerConfig | None = None
+) -> Transformer:
+    """The network with its first weights: they depend on the section (or `config`) and the seed alone."""
     torch.manual_seed(key_of("initialise", project.seed if seed is None else seed) % 2**63)
-    model = Transformer(model_config(project, vocab_size))
+    model = Transformer(config or model_config(project, vocab_size))
+    if config is not None:
+        return model
     if project.pretrain.objective == "masked" and project.pretrain.next_sentence:
         model.add_head("next_sentence", 2)
     return model

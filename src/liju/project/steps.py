@@ -20,6 +20,7 @@ from liju.project.keys import files_fingerprint, key
 from liju.project.laws import check_laws
 from liju.project.leaks import Kept, evaluation_texts, examples_of
 from liju.project.parts import TASK_TYPES, initialise, objective_of, trained
+from liju.project.start import model_folder, start_bundle
 from liju.project.tell import TELL
 from liju.project.views import look, written
 from liju.samples import TokenShards, write_shards
@@ -120,11 +121,32 @@ FREE = {"micro_batch_tokens", "save_every"}
 
 def pretrain_section(run: Run) -> Any:
     project = run.project
+    if project.model.path:
+        folder = model_folder(project.model.path, run.base)
+        files = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".txt"))
+        return project.model.path, files_fingerprint(files)
     section = project.pretrain.model_dump_json(exclude=FREE)
     return project.model.model_dump_json(), section, project.seed, project.device
 
 
+def start_step(run: Run, folder: Path) -> dict[str, Any]:
+    """Instead of pre-training: the model that `[model] path` names, as it is."""
+    bundle = start_bundle(run.project, run.base)
+    model = bundle.model.eval()
+    task = pretrained_task(model.config.family, model.config.max_length).describe()
+    came = {"imported from": bundle.folder.name, **bundle.provenance, "model": run.project.model.path}
+    save_bundle(folder / "bundle", model, bundle.tokenizer, task, came, overwrite=True)
+    return {
+        "from": run.project.model.path,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        **{"steps": 0, "tokens": 0, "seconds": 0.0, "tokens_per_second": 0.0, "loss": None, "held_out": {}},
+        **{"precision": "", "objective": "", "samples_seen": []},
+    }
+
+
 def pretrain_step(run: Run, folder: Path) -> dict[str, Any]:
+    if run.project.model.path:
+        return start_step(run, folder)
     project, tokenizer = run.project, tokenizer_of(run)
     shards = run.ensure("samples").folder
     objective = objective_of(project, shards / "train", tokenizer)
@@ -199,7 +221,7 @@ def finetune_step(run: Run, folder: Path) -> dict[str, Any]:
     )
     finished(result, "finetune")
     model.eval()
-    too_long = list(getattr(task, "too_long", []))
+    too_long, shortened = list(getattr(task, "too_long", [])), list(getattr(task, "shortened", []))
     objective = task.objective(examples.train[:64], tokenizer, project.finetune, project.seed)
     save_bundle(
         folder / "bundle",
@@ -211,9 +233,13 @@ def finetune_step(run: Run, folder: Path) -> dict[str, Any]:
         overwrite=True,  # of a step that was killed right after
     )
     summary = {**told(folder, result), "task": project.finetune.task, "examples": examples.report()}
+    summary["metric"] = task.metric
     if too_long:
         summary["too_long"] = len(too_long)
         summary["too_long_at"] = too_long[:100]
+    if shortened:
+        summary["shortened"] = len(shortened)
+        summary["shortened_at"] = shortened[:100]
     return summary
 
 
@@ -249,6 +275,7 @@ def told(folder: Path, result: TrainResult) -> dict[str, Any]:
         "tokens_per_second": round(tokens / seconds, 1) if seconds else 0.0,
         "loss": steps[-1]["loss"] if steps else None,
         "held_out": result.scores,
+        **({"best": result.best} if result.best else {}),
         "precision": chosen.get("precision", ""),
         "real_places": round(tokens / max(1, sum(line["places"] for line in steps)), 4),
     }
@@ -258,11 +285,13 @@ def provenance(run: Run, step: str) -> dict[str, Any]:
     """Where a bundle comes from: the keys of all it was made of, and the licences of its text."""
     import liju
 
+    own = {"liju": liju.__version__, "run": run.project.name, "seed": run.project.seed}
+    if run.project.model.path:
+        steps = {name: run.key(name) for name in ("pretrain", step)}
+        return {**own, "model": run.project.model.path, "steps": steps}
     text = run.ensure("text").summary
     return {
-        "liju": liju.__version__,
-        "run": run.project.name,
-        "seed": run.project.seed,
+        **own,
         "steps": {name: run.key(name) for name in ("text", "vocab", "samples", "pretrain", step)},
         "sources": [source.path for source in run.project.text.sources],
         "licences": sorted({source.licence for source in run.project.text.sources if source.licence}),

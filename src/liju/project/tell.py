@@ -49,6 +49,8 @@ def samples_tell(summary: dict[str, Any]) -> list[str]:
 
 
 def pretrain_tell(summary: dict[str, Any]) -> list[str]:
+    if "from" in summary:
+        return [f"{summary['parameters']:,} parameters of {summary['from']}, as they are"]
     lines = [f"{summary['parameters']:,} parameters, {summary['objective']}, {summary['steps']:,} steps"]
     if summary.get("held_out"):
         shown = ("loss", "words_accuracy", "next_sentence_accuracy", "bits_per_byte")
@@ -67,6 +69,9 @@ def finetune_tell(summary: dict[str, Any]) -> list[str]:
     dropped = [f"{count:,} {reason}" for reason, count in report["dropped"].items() if count]
     if dropped:
         lines.append(f"left out: {', '.join(dropped)}")
+    if summary.get("best"):
+        best, metric = summary["best"], summary["metric"].replace("_", " ")
+        lines.append(f"best {metric} on the validation part: {best['score']:.4f} after step {best['step']:,}")
     if summary.get("too_long"):
         lines.append(f"{summary['too_long']:,} pairs longer than model.max_length were not trained on")
     if report.get("mended"):

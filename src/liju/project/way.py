@@ -12,6 +12,7 @@ from liju.errors import ConfigError
 from liju.project.directory import Run, wanted
 from liju.project.parts import check_model
 from liju.project.preset import follow_preset
+from liju.project.start import check_start, follow_start
 from liju.project.steps import STEPS
 from liju.project.story import write_story
 
@@ -20,7 +21,7 @@ __all__ = ["do", "open_run", "run"]
 
 def check_sources(project: Project) -> list[Problem]:
     """A run needs text."""
-    if project.text.sources:
+    if project.text.sources or project.model.path:
         return []
     return [("text.sources", "is empty", "name a file, a folder or package:NAME/inside")]
 
@@ -48,8 +49,12 @@ def open_run(
     """
     path = Path(path)
     path = path / "liju.toml" if path.is_dir() else path
-    checks = [check_model, check_sources, check_device]
-    project = config.read(path, overrides, checks, follow=follow_preset)
+    checks = [check_model, check_sources, check_device, check_start(path.parent)]
+
+    def follow(tree: dict[str, Any]) -> dict[str, Any]:
+        return follow_start(follow_preset(tree), path.parent)
+
+    project = config.read(path, overrides, checks, follow=follow)
     return Run(project, path.parent, STEPS, resume, tell, live)
 
 
