@@ -8,8 +8,7 @@ import torch.distributed as dist
 from rank_toy import kept, on_ranks
 from train_toy import Toy, toy_model, toy_settings
 
-from liju.errors import CheckpointError, ConfigError
-from liju.train import Quiet, Run, World, newest, train
+from liju.train import Quiet, Run, train
 
 FAMILIES = ["encoder", "decoder", "encdec"]
 # The same sums in another order, in float32, through 6 steps of AdamW (whose first steps divide small

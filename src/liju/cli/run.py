@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from liju.cli.story import open_project, say_next, shown_path
+from liju.cli.launch import launched
+from liju.cli.story import say_next, shown_path, work
 
 __all__ = ["run"]
 
 
-def run(*words: str, resume: bool = False, quiet: bool = False) -> None:
+def run(*words: str, resume: bool = False, quiet: bool = False, on: str = "", output: str = "") -> None:
     """Do every step of a project file that is not up to date: text, vocab, pretrain, finetune, evaluate.
 
     A step is done again when its input, its section or the code that matters to it has changed. Nothing is
@@ -26,11 +27,17 @@ def run(*words: str, resume: bool = False, quiet: bool = False) -> None:
         Continue an unfinished training where it stopped.
     quiet
         Say nothing but errors.
+    on
+        Where: local:2 (two ranks on this machine), slurm:4x8 (a script for 4 machines with 8 GPUs each),
+        ray:4. See the page on scale.
+    output
+        File for the Slurm script (shown, when left out).
     """
-    from liju.project import do
-
-    opened = open_project(words, resume, quiet)
-    do(opened)
+    if launched("run", words, on, resume=resume, quiet=quiet, output=output):
+        return
+    opened = work(words, "", resume, quiet)
+    if opened is None:
+        return
     where = shown_path(opened.folder)
     print(f"wrote {where}/report.html")
     say_next(f'liju predict {where} "..."', f"liju serve {where}")

@@ -12,7 +12,7 @@ from rich.console import Console
 if TYPE_CHECKING:
     from liju.project import Run
 
-__all__ = ["open_project", "say_next", "split_words", "step"]
+__all__ = ["open_project", "say_next", "split_words", "step", "work"]
 
 
 def split_words(words: Sequence[str]) -> tuple[Path, list[str]]:
@@ -76,6 +76,18 @@ def step(words: Sequence[str], name: str, resume: bool, quiet: bool) -> Run:
     opened = open_project(words, resume, quiet)
     do(opened, until=name)
     return opened
+
+
+def work(words: Sequence[str], name: str, resume: bool, quiet: bool) -> Run | None:
+    """Do the steps up to `name` (all of them: ""), with the other ranks where the process is one of several.
+
+    Only the first rank speaks, and gets the run back.
+    """
+    from liju.train.launch import joined
+
+    with joined() as world:
+        opened = step(words, name, resume, quiet or not world.first)
+    return opened if world.first else None
 
 
 def say_next(*commands: str) -> None:

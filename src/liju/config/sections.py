@@ -190,6 +190,13 @@ class Pretrain(Section):
     """auto compiles only where a short measurement says that it pays"""
     layout: Literal["auto", "grouped", "packed"] = "auto"
     """how samples fall into rows: grouped by length, or packed; auto takes what is fastest on the device"""
+    sharding: Literal["auto", "replicate", "shard", "offload"] = "auto"
+    """of weights and optimizer over several ranks; auto splits what takes more than half of a GPU's memory;
+    offload keeps the optimizer in the host's memory"""
+    tensor_parallel: int = Field(default=1, ge=1)
+    """ranks that share each sample and each matrix (decoders)"""
+    recompute: Literal["off", "blocks", "selective"] = "off"
+    """do not keep activations, compute them again in the backward pass: a block's, or the cheap ones"""
 
 
 class Finetune(Section):

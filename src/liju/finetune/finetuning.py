@@ -17,7 +17,7 @@ from liju.finetune.trainable import freeze, set_dropout
 from liju.finetune.unfreeze import gradually
 from liju.model import Transformer
 from liju.samples import Steps, key_of
-from liju.train import Live, TrainResult, TrainSettings, best, train
+from liju.train import Live, TrainResult, TrainSettings, World, best, train
 from liju.vocab import Tokenizer
 
 __all__ = ["finetune"]
@@ -107,7 +107,8 @@ def finetune(
         if settings.patience and not result.stopped:
             _take_best(model, result)
         if adapted and not result.stopped:
-            _keep_adapter(model, Path(folder))
+            if World.current().first:
+                _keep_adapter(model, Path(folder))
             merge_lora(model)
         settle = getattr(task, "settle", None)  # what a task finds out with the trained network
         if settle is not None and not result.stopped:

@@ -22,7 +22,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,7 @@ class Step:
     section: Callable[[Run], Any]  # everything besides the inputs and the code that its output depends on
     work: Callable[[Run, Path], dict[str, Any]]
     tell: Callable[[dict[str, Any]], list[str]]  # its summary as lines of the story
+    together: bool = False  # every rank of a run works at it; the other steps are the first rank's
 
 
 @dataclass
@@ -111,27 +112,52 @@ class Run:
         found = self.key(name)
         folder = self.folder / f"{name}-{found}"
         record = folder / "done.json"
-        if record.exists():
-            summary = _summary(record)
+        world = _world()
+        if not world.agrees(float(int(found[:12], 16))):
+            raise DataError(
+                f"{name}: the files of rank {world.rank} are not those of the other ranks",
+                hint="all ranks need the project on one shared disk",
+            )
+        if world.of_first(float(record.exists())):
             self.tell(f"[bold]{name}[/]  up to date ({folder.name})")
-        else:
-            with alone(self.folder):
-                self._make_room(name, folder)
-                self.tell(f"[bold]{name}[/]")
+        elif world.size > 1 and step.together:
+            with ExitStack() as stack:
+                world.first_only(lambda: self._begin(name, folder, stack))
                 started = time.monotonic()
-                try:
-                    summary = step.work(self, folder)
-                except OSError as error:
-                    error.filename = error.filename or str(folder)  # a full disk does not say where
-                    raise
-                seconds = time.monotonic() - started
-            for line in step.tell(summary):
-                self.tell(f"  {line}")
-            self.tell(f"  [dim]{seconds:.1f} s, in {folder.name}[/]")
-            write_json(record, {"key": found, "seconds": round(seconds, 2), "summary": summary})
-        self._remember(name, folder.name)
-        self.done[name] = Done(folder, found, summary)
+                made = self._work(step, folder)
+                world.first_only(lambda: self._finish(step, folder, made, time.monotonic() - started))
+        else:
+            world.first_only(lambda: self._whole(step, folder))
+        world.first_only(lambda: self._remember(name, folder.name))
+        self.done[name] = Done(folder, found, _summary(record))
         return self.done[name]
+
+    def _whole(self, step: Step, folder: Path) -> None:
+        with ExitStack() as stack:
+            self._begin(step.name, folder, stack)
+            started = time.monotonic()
+            made = self._work(step, folder)
+            seconds = time.monotonic() - started
+        self._finish(step, folder, made, seconds)
+
+    def _begin(self, name: str, folder: Path, stack: ExitStack) -> None:
+        stack.enter_context(alone(self.folder))
+        self._make_room(name, folder)
+        self.tell(f"[bold]{name}[/]")
+
+    def _work(self, step: Step, folder: Path) -> dict[str, Any]:
+        try:
+            return step.work(self, folder)
+        except OSError as error:
+            error.filename = error.filename or str(folder)  # a full disk does not say where
+            raise
+
+    def _finish(self, step: Step, folder: Path, made: dict[str, Any], seconds: float) -> None:
+        for line in step.tell(made):
+            self.tell(f"  {line}")
+        self.tell(f"  [dim]{seconds:.1f} s, in {folder.name}[/]")
+        record = {"key": self.key(step.name), "seconds": round(seconds, 2), "summary": made}
+        write_json(folder / "done.json", record)
 
     def _make_room(self, name: str, folder: Path) -> None:
         """An unfinished training is continued or refused, never overwritten; the rest starts afresh."""
@@ -173,6 +199,13 @@ def alone(folder: Path) -> Iterator[None]:
                 f"{folder}: another process is at work here", hint="wait for it, or name=another"
             ) from None
         yield
+
+
+def _world() -> Any:
+    """The ranks of this run."""
+    from liju.train import World
+
+    return World.current()
 
 
 def _summary(record: Path) -> dict[str, Any]:

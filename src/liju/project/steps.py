@@ -26,7 +26,7 @@ from liju.project.views import look, written
 from liju.samples import TokenShards, write_shards
 from liju.text import clean, documents, resolve
 from liju.train import Run as Training
-from liju.train import TrainResult, TrainSettings, train
+from liju.train import TrainResult, TrainSettings, World, train
 from liju.vocab import Tokenizer
 from liju.vocab import train as train_vocab
 
@@ -116,7 +116,7 @@ def _counts(shards: TokenShards) -> dict[str, int]:
 
 
 # These change what a training takes and tells, not what it learns (laws 2 and 3): it is gone on with.
-FREE = {"micro_batch_tokens", "save_every"}
+FREE = {"micro_batch_tokens", "save_every", "sharding", "tensor_parallel", "recompute"}
 
 
 def pretrain_section(run: Run) -> Any:
@@ -145,8 +145,9 @@ def start_step(run: Run, folder: Path) -> dict[str, Any]:
 
 
 def pretrain_step(run: Run, folder: Path) -> dict[str, Any]:
+    world = World.current()
     if run.project.model.path:
-        return start_step(run, folder)
+        return world.first_only(lambda: start_step(run, folder)) or {}
     project, tokenizer = run.project, tokenizer_of(run)
     shards = run.ensure("samples").folder
     objective = objective_of(project, shards / "train", tokenizer)
@@ -170,6 +171,8 @@ def pretrain_step(run: Run, folder: Path) -> dict[str, Any]:
     live = run.live("pretrain") if run.live else None
     result = train(model, objective, settings, folder, evaluate=evaluate, resume=run.resume, live=live)
     finished(result, "pretrain")
+    if not world.first:
+        return {}  # what is left to do is the first rank's
     task = pretrained_task(project.model.family, project.model.max_length).describe()
     model.eval()
     save_bundle(
@@ -220,6 +223,8 @@ def finetune_step(run: Run, folder: Path) -> dict[str, Any]:
         live=live,
     )
     finished(result, "finetune")
+    if not World.current().first:
+        return {}
     model.eval()
     too_long, shortened = list(getattr(task, "too_long", [])), list(getattr(task, "shortened", []))
     objective = task.objective(examples.train[:64], tokenizer, project.finetune, project.seed)
@@ -317,8 +322,16 @@ STEPS = [
         samples_step,
         TELL["samples"],
     ),
-    Step("pretrain", ("samples", "vocab"), LOOP, pretrain_section, pretrain_step, TELL["pretrain"]),
-    Step("finetune", ("pretrain",), (*LOOP, "finetune"), finetune_section, finetune_step, TELL["finetune"]),
+    Step("pretrain", ("samples", "vocab"), LOOP, pretrain_section, pretrain_step, TELL["pretrain"], True),
+    Step(
+        "finetune",
+        ("pretrain",),
+        (*LOOP, "finetune"),
+        finetune_section,
+        finetune_step,
+        TELL["finetune"],
+        True,
+    ),
     Step(
         "evaluate",
         ("finetune",),

@@ -15,6 +15,7 @@ from liju.project.preset import follow_preset
 from liju.project.start import check_start, follow_start
 from liju.project.steps import STEPS
 from liju.project.story import write_story
+from liju.train import World
 
 __all__ = ["do", "open_run", "run"]
 
@@ -85,4 +86,4 @@ def do(opened: Run, until: str = "") -> None:
         opened.ensure(name)
         if name == until:
             break
-    write_story(opened)
+    World.current().first_only(lambda: write_story(opened))

@@ -19,7 +19,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from liju.errors import CheckpointError
@@ -145,7 +144,6 @@ def read(folder: Path, model: nn.Module, optimizer: Optimizer | None) -> None:
 
     Raises CheckpointError when the model has other tensors than the one that was saved.
     """
-    import torch.distributed as dist
     import torch.distributed.checkpoint as dcp
 
     reader = dcp.HuggingFaceStorageReader(str(folder))
@@ -157,7 +155,7 @@ def read(folder: Path, model: nn.Module, optimizer: Optimizer | None) -> None:
     if optimizer is not None:
         optimizer.allocate(saved.keys())
         tensors |= optimizer.state()
-    alone = not dist.is_initialized() or World.current().size == 1
+    alone = not any(hasattr(tensor, "placements") for tensor in own.values())
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)  # so it is meant
         dcp.load(tensors, storage_reader=reader, no_dist=alone)

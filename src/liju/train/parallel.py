@@ -113,7 +113,8 @@ class World:
 
         device = "cuda" if not _patient and dist.get_backend() == "nccl" else "cpu"
         found = torch.tensor([value], dtype=torch.float64, device=device)
-        dist.broadcast(found, src=0, group=_patient[-1] if _patient else None)
+        with self.heard():
+            dist.broadcast(found, src=0, group=_patient[-1] if _patient else None)
         return float(found)
 
     def first_only(self, work: Callable[[], Result]) -> Result | None:
@@ -138,7 +139,7 @@ class World:
             self.of_first(float(failed))
 
     @contextmanager
-    def heard(self, step: Callable[[], int]) -> Iterator[None]:
+    def heard(self, step: Callable[[], int] | None = None) -> Iterator[None]:
         """Turn what torch raises where another rank has died or is silent into a RankError.
 
         `step`: how many are done, for the message.
@@ -150,8 +151,8 @@ class World:
                 raise
             reason = str(error).strip().splitlines()[0][:200]
             raise RankError(
-                f"rank {self.rank} of {self.size}, after step {step()}: another rank ended or does not answer "
-                f"({reason})",
+                f"rank {self.rank} of {self.size}{'' if step is None else f', after step {step()}'}: another rank "
+                f"ended or does not answer ({reason})",
                 hint="its own message says why; the same command with --resume goes on from the last checkpoint",
             ) from error
 

@@ -49,7 +49,12 @@ def shards(model: nn.Module, settings: TrainSettings, world: World, device: torc
 
 
 def parallelize(
-    model: nn.Module, settings: TrainSettings, world: World, device: torch.device, precision: str, compile: bool
+    model: nn.Module,
+    settings: TrainSettings,
+    world: World,
+    device: torch.device,
+    precision: str,
+    compile: bool,
 ) -> Parallel:
     """The model as it is trained: over the ranks as `settings` say, recomputed and compiled where asked."""
     if shards(model, settings, world, device):
@@ -100,7 +105,9 @@ class Sharded(Replicated):
             from liju.train.tensor_parallel import split_decoder
 
             self.partial = split_decoder(self.model, self.mesh["tensor"])
-        names_of_partial = {id(p): name for name, p in self.model.named_parameters() if _among(p, self.partial)}
+        names_of_partial = {
+            id(p): name for name, p in self.model.named_parameters() if _among(p, self.partial)
+        }
         recompute(blocks(self.model), settings.recompute)
         if compile:
             for block in blocks(self.model):

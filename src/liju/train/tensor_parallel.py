@@ -94,7 +94,9 @@ def check(model: nn.Module, size: int) -> None:
     liju.errors.ModelError: tensor_parallel is 3, and num_heads 2, d_ff 32 are no multiples of it
     """
     if not isinstance(model, Transformer) or model.decoder is None or model.encoder is not None:
-        raise ModelError("tensor_parallel is for decoders alone", hint="sharding = 'shard' splits every family")
+        raise ModelError(
+            "tensor_parallel is for decoders alone", hint="sharding = 'shard' splits every family"
+        )
     config = model.config
     if set(model.heads) != {"words"} or model.decoder.project_in is not None or config.head != "lm":
         raise ModelError(

@@ -1,0 +1,67 @@
+"""`--on local:2`, `--on slurm:4x8`, `--on ray:4`: a verb on several ranks."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from liju.cli.story import split_words
+from liju.errors import ConfigError
+
+__all__ = ["launched"]
+
+
+def launched(
+    verb: str, words: Sequence[str], on: str, *, resume: bool, quiet: bool, output: str = ""
+) -> bool:
+    """Start the verb where `on` says; False when it says nothing, and the verb is to be done here.
+
+    Raises ConfigError for a place that it does not know.
+    """
+    if not on:
+        return False
+    found = re.fullmatch(r"(local|ray):([1-9]\d*)|slurm(?::([1-9]\d*)(?:x([1-9]\d*))?)?", on)
+    if found is None:
+        raise ConfigError(f"--on {on} is not known", hint="local:2, ray:4, slurm or slurm:NODESxGPUS")
+    split_words(words)
+    again = [verb, *words, *(["--resume"] if resume else []), *(["--quiet"] if quiet else [])]
+    if found[1] == "ray":
+        from liju.train.launch import on_ray
+
+        on_ray(again, int(found[2]))
+    elif found[1] == "local":
+        from liju.train.launch import torchrun
+
+        _run(torchrun(again, int(found[2])))
+    else:
+        from liju.train.launch import sbatch
+
+        name = re.sub(r"[^\w.-]", "-", split_words(words)[0].stem) or "liju"
+        script = sbatch(again, int(found[3] or 1), int(found[4] or 8), name)
+        if output:
+            Path(output).write_text(script, encoding="utf-8")
+            print(f"wrote {output}\nnext: sbatch {output}")
+        else:
+            print(script, end="")
+    return True
+
+
+def _run(command: Sequence[str]) -> None:
+    """Run it, and hand on what we are told to stop with."""
+    process = subprocess.Popen(command)
+    old = {number: signal.signal(number, lambda n, _: process.send_signal(n)) for number in STOPS}
+    try:
+        code = process.wait()
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+    if code:
+        print(f"error: the ranks ended with {code}", file=sys.stderr)
+        raise SystemExit(code if 0 < code < 256 else 1)
+
+
+STOPS = (signal.SIGTERM,)  # Ctrl-C comes to the ranks by itself: they share the terminal

@@ -1,0 +1,166 @@
+"""How the ranks of a run are started, and how a process that was started as one of them joins the others.
+
+torchrun (and so `--on local:N` and the Slurm script) tells each process its rank by RANK, LOCAL_RANK and
+WORLD_SIZE; Ray Train has formed the group already.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+
+from liju.errors import ConfigError, MissingExtra, RankError
+from liju.train import parallel
+from liju.train.parallel import World
+
+__all__ = ["joined", "on_ray", "sbatch", "torchrun"]
+
+# How long a message may take. A rank that is killed is noticed at once (its connections close), a machine
+# that vanishes after this time.
+SECONDS = 600.0
+
+
+@contextmanager
+def joined() -> Iterator[World]:
+    """Inside, the process belongs to the ranks that its environment tells of, on the GPU of its local rank.
+
+    A process that nobody started as a rank stays alone, and a group that exists is used as it is.
+    LIJU_RANK_TIMEOUT: seconds after which a rank that does not answer is given up (600).
+    Raises ConfigError when the machine has fewer GPUs than ranks, RankError when the others do not come.
+
+    >>> with joined() as world:
+    ...     world
+    World(rank=0, size=1, tensor_parallel=1)
+    """
+    if "RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        yield World()
+        return
+    import torch
+    import torch.distributed as dist
+
+    ours = not dist.is_initialized()
+    if ours:
+        local, backend = int(os.environ.get("LOCAL_RANK", "0")), "gloo"
+        if torch.cuda.is_available():
+            if local >= torch.cuda.device_count():
+                raise ConfigError(
+                    f"local rank {local} has no GPU: {torch.cuda.device_count()} are here",
+                    hint=f"--nproc-per-node={torch.cuda.device_count()}",
+                )
+            torch.cuda.set_device(local)
+            backend = "cpu:gloo,cuda:nccl"  # what is counted and told goes by gloo
+        timeout = timedelta(seconds=float(os.environ.get("LIJU_RANK_TIMEOUT", SECONDS)))
+        try:
+            dist.init_process_group(backend, timeout=timeout)
+        except (RuntimeError, ValueError) as error:
+            raise RankError(
+                f"rank {os.environ['RANK']} did not find the other ranks: {str(error).splitlines()[0]}",
+                hint="are all of them started, with the same MASTER_ADDR and MASTER_PORT?",
+            ) from error
+    # The first rank may clean text for hours while the others wait.
+    parallel._patient.append(dist.new_group(backend="gloo", timeout=timedelta(days=30)))
+    try:
+        yield World.current()
+    finally:
+        parallel._patient.pop()
+        if ours:
+            dist.destroy_process_group()
+
+
+def torchrun(words: Sequence[str], ranks: int) -> list[str]:
+    """The command that does `liju WORDS` with so many ranks on this machine.
+
+    >>> torchrun(["pretrain", "first"], 2)[1:]
+    ['-m', 'torch.distributed.run', '--standalone', '--nproc-per-node=2', '-m', 'liju', 'pretrain', 'first']
+    """
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
+    return [*run, "-m", "liju", *words]
+
+
+def sbatch(words: Sequence[str], nodes: int = 1, gpus: int = 8, name: str = "liju", restarts: int = 3) -> str:
+    """A Slurm script that does `liju WORDS --resume` on `nodes` machines with `gpus` ranks each.
+
+    Slurm tells the run two minutes before its time is over; it saves, and is queued again. A lost rank
+    restarts all ranks from the last checkpoint, `restarts` times at most.
+
+    >>> print(sbatch(["pretrain", "first"], nodes=2, gpus=4).splitlines()[2])
+    #SBATCH --nodes=2
+    """
+    again = words if "--resume" in words else [*words, "--resume"]
+    return f"""#!/bin/bash
+#SBATCH --job-name={name}
+#SBATCH --nodes={nodes}
+#SBATCH --ntasks-per-node=1
+#SBATCH --gpus-per-node={gpus}
+#SBATCH --cpus-per-task={8 * gpus}
+#SBATCH --time=24:00:00
+#SBATCH --signal=TERM@120
+#SBATCH --requeue
+#SBATCH --open-mode=append
+#SBATCH --output=%x-%j.log
+
+# All machines need this folder, on one shared disk, and the same Python: {sys.executable}
+set -euo pipefail
+export OMP_NUM_THREADS="${{OMP_NUM_THREADS:-8}}"
+HEAD=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+
+srun {shlex.quote(sys.executable)} -m torch.distributed.run \\
+    --nnodes="$SLURM_NNODES" --nproc-per-node={gpus} --max-restarts={restarts} \\
+    --rdzv-backend=c10d --rdzv-id="$SLURM_JOB_ID" --rdzv-endpoint="$HEAD:29500" \\
+    -m liju {shlex.join(again)} && exit 0
+code=$?
+
+# Out of time (the run saved itself): go on in the next allocation.
+if [ "$code" -eq 130 ] || [ "$code" -eq 143 ]; then scontrol requeue "$SLURM_JOB_ID"; fi
+exit "$code"
+"""
+
+
+def on_ray(words: Sequence[str], workers: int, restarts: int = 3) -> None:
+    """Do `liju WORDS --resume` on a Ray cluster, one rank a worker (a GPU each, where there are any).
+
+    The cluster is the one of RAY_ADDRESS, or this machine. A lost worker restarts all from the last
+    checkpoint. The project's folder must be on a disk that all machines share.
+    Raises MissingExtra without Ray, RankError when the workers end with an error.
+    """
+    try:
+        import ray
+        from ray.train import FailureConfig, RunConfig, ScalingConfig
+        from ray.train.torch import TorchConfig, TorchTrainer
+    except ImportError:
+        raise MissingExtra("ray[train]", "cluster") from None
+    import torch
+
+    gpus = torch.cuda.is_available() or bool(ray.is_initialized() and ray.cluster_resources().get("GPU"))
+    again = words if "--resume" in words else [*words, "--resume"]
+    trainer = TorchTrainer(
+        _ray_worker,
+        train_loop_config={"words": [str(word) for word in again], "folder": os.getcwd()},
+        scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpus),
+        run_config=RunConfig(failure_config=FailureConfig(max_failures=restarts)),
+        torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if gpus else "gloo"),
+    )
+    try:
+        trainer.fit()
+    except Exception as error:  # Ray's own have no common base class across its versions
+        reason = str(error).strip().splitlines()
+        raise RankError(
+            f"on Ray: {reason[-1] if reason else type(error).__name__}", hint="see Ray's log"
+        ) from error
+
+
+def _ray_worker(config: dict) -> None:
+    """What each worker does."""
+    import torch.distributed as dist
+
+    from liju.cli import main
+
+    os.chdir(config["folder"])
+    os.environ |= {"RANK": str(dist.get_rank()), "WORLD_SIZE": str(dist.get_world_size())}
+    code = main(config["words"])
+    if code:
+        raise RuntimeError(f"liju {' '.join(config['words'])} ended with {code}")
