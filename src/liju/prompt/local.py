@@ -193,7 +193,6 @@ class LocalModel:
         else:
             text, stops = self._text(prompt, tuple(stop))
             if self.encdec:
-                assert isinstance(text, str)
                 source, ids = self.source(text), self.start
             elif isinstance(text, str):
                 ids = [*self.start, *self.tokenizer.encode(text)]
@@ -212,12 +211,13 @@ class LocalModel:
         sampling = Sampling(temperature, 0, top_p)
         return Ask(ids, source, max_new_tokens, self.limit, sampling, seed, stops, top)
 
-    def source(self, text: str) -> list[int]:
-        """What the encoder of an encoder-decoder reads. Raises RequestError for an empty or too long text."""
-        if not text.strip():
+    def source(self, text: str | Sequence[int]) -> list[int]:
+        """What the encoder of an encoder-decoder reads, of a text or of its tokens. Raises RequestError for
+        an empty or too long one."""
+        if isinstance(text, str) and not text.strip():
             raise RequestError("the prompt is empty", hint="an encoder-decoder answers a text")
         end = [] if self.tokenizer.eos is None else [self.tokenizer.eos]
-        ids = [*self.tokenizer.encode(text), *end]
+        ids = [*(self.tokenizer.encode(text) if isinstance(text, str) else text), *end]
         if len(ids) > self.limit:
             raise RequestError(
                 f"the prompt has {len(ids)} tokens; the model takes {self.limit}", hint="shorten the prompt"
@@ -242,10 +242,10 @@ class LocalModel:
                 return prompt, stop
             prompt = [{"role": "user", "content": prompt}]
         messages = check_messages(prompt)
-        if self.encdec:
-            return (self.template.render(messages) if self.template else messages[-1]["content"]), stop
         if self.template is not None:
             return self.template.encode(messages, self.tokenizer), stop
+        if self.encdec:
+            return messages[-1]["content"], stop
         return plain_chat(messages), (*stop, *PLAIN_STOP)
 
     def _score(self, text: str, told: Sequence[TokenScore]) -> Score:
