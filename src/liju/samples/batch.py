@@ -144,7 +144,8 @@ class Batch:
 
     def weight(self, name: str) -> float:
         """The sum of the weights of a head's targets."""
-        return float(self.targets[name].weight.sum()) if name in self.targets else 0.0
+        # In float64 the sum is the same for every split, whatever the weights are (law 2).
+        return float(self.targets[name].weight.double().sum()) if name in self.targets else 0.0
 
     def to(self, device: torch.device | str) -> Batch:
         return replace(
