@@ -1,8 +1,9 @@
-"""The trainings that take turns: liju's, transformers' Trainer (defaults, and at its best) and nanoGPT's loop."""
+"""The trainings that take turns: liju's, transformers' Trainer (twice) and nanoGPT's loop."""
 
 from __future__ import annotations
 
 import importlib.util
+import sys
 import tempfile
 from collections import deque
 from pathlib import Path
@@ -157,15 +158,19 @@ def trainer(family: str, work: Objective, flops: float, best: bool) -> Training:
     return Training("Trainer, best" if best else "Trainer, defaults", run)
 
 
-def nanogpt(path: Path, work: Objective, flops: float) -> Training:
-    """The loop of nanoGPT's train.py on a CPU (eager, no dropout) around its own model.py."""
-    spec = importlib.util.spec_from_file_location("nanogpt_model", path)
+def load_module(path: Path) -> Any:
+    """A Python file that is not ours, as a module."""
+    spec = importlib.util.spec_from_file_location(f"peer_{path.stem}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    import sys
-
-    sys.modules["nanogpt_model"] = module
+    sys.modules[spec.name] = module  # its dataclasses look themselves up there
     spec.loader.exec_module(module)
+    return module
+
+
+def nanogpt(path: Path, work: Objective, flops: float) -> Training:
+    """The loop of nanoGPT's train.py on a CPU (eager, no dropout) around its own model.py."""
+    module = load_module(path)
 
     def run(training: Training) -> None:
         length = LENGTHS["decoder"]
@@ -210,4 +215,4 @@ def products() -> Training:
     return Training("matrix products", run)
 
 
-__all__ = ["Over", "flops_a_token", "nanogpt", "ours", "products", "trainer"]
+__all__ = ["Over", "flops_a_token", "load_module", "nanogpt", "ours", "products", "trainer"]
