@@ -1,6 +1,7 @@
 """The training loop: one for pre-training, fine-tuning and LoRA, the same bits after every resume."""
 
 from liju.train.checkpoint import Checkpoint, best, newest
+from liju.train.launch import joined, on_ray, sbatch, torchrun
 from liju.train.live import Lines, Live, Quiet, Screen, live_for
 from liju.train.loop import TrainResult, train
 from liju.train.muon import Muon, orthogonalise
@@ -14,4 +15,4 @@ from liju.train.step import accumulate
 
 __all__ = ["AdamW", "Checkpoint", "Chosen", "Lines", "Live", "Muon", "Quiet", "Run", "Screen", "TrainResult"]
 __all__ += ["TrainSettings", "World", "accumulate", "best", "build_optimizer", "choose", "live_for", "newest"]
-__all__ += ["noam_peak", "orthogonalise", "schedule", "train"]
+__all__ += ["joined", "noam_peak", "on_ray", "orthogonalise", "sbatch", "schedule", "torchrun", "train"]

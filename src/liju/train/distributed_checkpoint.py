@@ -1,9 +1,9 @@
-"""Checkpoints of sharded weights, by `torch.distributed.checkpoint` in its safetensors form: nothing is pickled.
+"""Checkpoints of sharded weights, by `torch.distributed.checkpoint` as safetensors: nothing is pickled.
 
     checkpoints/step-000500/
-        shard-00001-model-00001-of-00001.safetensors     what rank 0 has of weights and optimizer, with offsets
-        shard-00002-...                                  rank 1, and so on
-        state.json                                       as for one rank; size and SHA-256 of every shard
+        shard-00001-model-00001-of-00001.safetensors   what rank 0 has of weights and optimizer, with offsets
+        shard-00002-...                                rank 1, and so on
+        state.json                                     as for one rank; size and SHA-256 of every shard
 
 The tensors are copied to the host's memory; then training goes on while a thread of each rank writes. The
 folder gets its name when every shard is on the disk. Any number of ranks reads it, each what it needs; so it

@@ -148,9 +148,8 @@ def on_ray(words: Sequence[str], workers: int, restarts: int = 3) -> None:
         trainer.fit()
     except Exception as error:  # Ray's own have no common base class across its versions
         reason = str(error).strip().splitlines()
-        raise RankError(
-            f"on Ray: {reason[-1] if reason else type(error).__name__}", hint="see Ray's log"
-        ) from error
+        told = reason[-1] if reason else type(error).__name__
+        raise RankError(f"on Ray: {told}", hint="see Ray's log") from error
 
 
 def _ray_worker(config: dict) -> None:

@@ -57,7 +57,7 @@ class World:
             rank, size = dist.get_rank(), dist.get_world_size()
         if size % tensor_parallel:
             raise ConfigError(
-                f"tensor_parallel is {tensor_parallel}, and the number of ranks, {size}, is no multiple of it",
+                f"tensor_parallel is {tensor_parallel}, and {size} ranks are no multiple of it",
                 hint="start that many with torchrun, or --on local:N" if size == 1 else "",
             )
         return cls(rank, size, tensor_parallel)
@@ -149,11 +149,11 @@ class World:
         except RuntimeError as error:
             if self.size == 1 or not LOST.search(str(error)):
                 raise
+            when = "" if step is None else f", after step {step()}"
             reason = str(error).strip().splitlines()[0][:200]
             raise RankError(
-                f"rank {self.rank} of {self.size}{'' if step is None else f', after step {step()}'}: another rank "
-                f"ended or does not answer ({reason})",
-                hint="its own message says why; the same command with --resume goes on from the last checkpoint",
+                f"rank {self.rank} of {self.size}{when}: another rank ended or does not answer ({reason})",
+                hint="its own message says why; --resume goes on from the last checkpoint",
             ) from error
 
     def agree(self, model: nn.Module) -> None:

@@ -81,8 +81,8 @@ def recompute(blocks: Iterable[nn.Module], mode: Recompute) -> Callable[[], None
 
 
 def _afresh(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """A bias that learns is made into a mask once a forward pass, by the first block that asks: here each block
-    makes its own, or the second time would compute less than the first."""
+    """A bias that learns is made into a mask once a forward pass, by the first block that asks. Here each
+    block makes its own, or the second time would compute less than the first."""
 
     def fresh(value: Any) -> Any:
         biased = isinstance(value, Visibility) and value.bias is not None

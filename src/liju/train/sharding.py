@@ -96,25 +96,22 @@ class Sharded(Replicated):
 
         super().__init__(world, copy.deepcopy(model))
         self.caller, self.device = model, device
-        names = ("data", "tensor")
-        self.mesh = init_device_mesh(
-            device.type, (world.data_size, world.tensor_parallel), mesh_dim_names=names
-        )
+        shape = (world.data_size, world.tensor_parallel)
+        self.mesh = init_device_mesh(device.type, shape, mesh_dim_names=("data", "tensor"))
         self.partial: list[nn.Parameter] = []
         if world.tensor_parallel > 1:
             from liju.train.tensor_parallel import split_decoder
 
             self.partial = split_decoder(self.model, self.mesh["tensor"])
-        names_of_partial = {
-            id(p): name for name, p in self.model.named_parameters() if _among(p, self.partial)
-        }
+        partial = {id(p) for p in self.partial}
+        names = [name for name, p in self.model.named_parameters() if id(p) in partial]
         recompute(blocks(self.model), settings.recompute)
         if compile:
             for block in blocks(self.model):
                 block.compile(dynamic=True)
         _shard(self.model, self.mesh["data"], precision, settings.sharding == "offload")
         own = dict(self.model.named_parameters())  # other objects than before
-        self.partial = [own[name] for name in names_of_partial.values()]
+        self.partial = [own[name] for name in names]
 
     def balance(
         self, batches: Sequence[Batch], totals: Mapping[str, float], spare: Callable[[], Batch] | None
@@ -211,8 +208,8 @@ def _blank(batch: Batch) -> Batch:
 
 
 def _with_heads(batch: Batch, heads: Sequence[str]) -> Batch:
-    """With a target of no weight for each head that it has none for: every rank's backward pass must reach the
-    same tensors."""
+    """With a target of no weight for each head that it has none for: every rank's backward pass must reach
+    the same tensors."""
     missing = [name for name in heads if name not in batch.targets]
     if not missing:
         return batch
@@ -223,7 +220,7 @@ def _with_heads(batch: Batch, heads: Sequence[str]) -> Batch:
 
 @torch.no_grad()
 def gradient_norm(parameters: Sequence[Tensor]) -> float:
-    r"""$\sqrt{\sum g^2}$ over gradients that are split over ranks; a slice that several ranks have counts once.
+    r"""$\sqrt{\sum g^2}$ over gradients that are split over ranks; what several ranks have counts once.
 
     Every rank must ask.
     """
@@ -243,10 +240,6 @@ def gradient_norm(parameters: Sequence[Tensor]) -> float:
         square = torch.linalg.vector_norm(own.float() if own.dtype.itemsize < 4 else own).double().square()
         total += square.cpu() * (parts / size)
     return World.current().total([float(total)])[0] ** 0.5
-
-
-def _among(parameter: nn.Parameter, found: Sequence[nn.Parameter]) -> bool:
-    return any(parameter is one for one in found)
 
 
 def _local(tensor: Tensor) -> Tensor:

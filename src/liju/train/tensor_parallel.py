@@ -8,7 +8,6 @@ arXiv:2205.05198). The vocabulary is cut too: no rank has all logits of a place.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -154,7 +153,7 @@ def split_cross_entropy(
     group: Any = None,
     label_smoothing: float = 0.0,
 ) -> Float[Tensor, " target"]:
-    r"""$\log \sum_v e^{z_v} - z_t$ where each rank of `group` has the logits of its own words from `first` on.
+    r"""$\log \sum_v e^{z_v} - z_t$ where each rank of `group` has the logits of its words from `first` on.
 
     Three numbers a target are summed over the ranks, never a logit.
 
@@ -204,7 +203,7 @@ def _over(group: Any, tensor: Tensor, how: str) -> Tensor:
 def _even(batch: Batch, size: int) -> Batch:
     """With empty places at the end of the rows, so that every rank has as many places."""
     assert batch.decoder is not None
-    rows, places = batch.decoder.tokens.shape
+    places = batch.decoder.tokens.shape[1]
     more = -places % size
     if not more:
         return batch
@@ -219,6 +218,7 @@ def _even(batch: Batch, size: int) -> Batch:
         longer(side.position),
         None if side.types is None else longer(side.types),
     )
-    moved: Callable[[Tensor], Tensor] = lambda index: index + index // places * more  # noqa: E731
-    targets = {name: replace(t, index=moved(t.index)) for name, t in batch.targets.items()}
+    targets = {
+        name: replace(t, index=t.index + t.index // places * more) for name, t in batch.targets.items()
+    }
     return replace(batch, decoder=side, targets=targets)
