@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import datetime
 import faulthandler
+import multiprocessing
 import socket
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+
+# Ranks are forked from a clean process that has imported what is slow to import, once a session.
+PRELOAD = ["torch.distributed.fsdp", "torch.distributed.checkpoint", "torch.distributed.tensor.parallel"]
+multiprocessing.set_forkserver_preload([*PRELOAD, "liju.train", "liju.model"])
 
 
 def free_port() -> int:
@@ -34,7 +39,9 @@ def _rank(rank: int, size: int, port: int, function, args) -> None:
 
 def on_ranks(size: int, function, *args) -> None:
     """Run `function(*args)` in `size` processes of one group."""
-    mp.spawn(_rank, args=(size, free_port(), function, args), nprocs=size)
+    mp.start_processes(
+        _rank, args=(size, free_port(), function, args), nprocs=size, start_method="forkserver"
+    )
 
 
 def kept(folder: Path, name: str, model: torch.nn.Module) -> None:
