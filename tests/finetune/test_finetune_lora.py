@@ -172,7 +172,7 @@ def test_bad_adapters_are_named(tmp_path):
         save_file(kept[1], folder / "adapter_model.safetensors")
 
     first = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
-    refused("use_dora is True", use_dora=True)
+    refused("without .*lora_magnitude_vector", use_dora=True)
     refused("peft_type is 'IA3'", peft_type="IA3")
     refused(r"lora_A of .*W_\w+ has the shape \[2, \d+\], expected \[3, \d+\]", r=3)
     refused("unexpected tensor x", lambda tensors: tensors.update(x=torch.ones(1)))

@@ -87,11 +87,9 @@ def test_the_first_step_of_adam_moves_each_layer_by_its_rate(tmp_path):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_blocks_are_unfrozen_from_the_top(family):
     model = build(family)
-    if family == "encdec":
-        with pytest.raises(ModelError, match="its token embedding"):
-            gradually(build(family), "gradual", 40)
-        return
     if family == "decoder":
+        with pytest.raises(ModelError, match="is its token embedding"):
+            gradually(model, "gradual", 40)
         model.add_head("label", 5)
     before_step = gradually(model, "gradual-7", 40)
     trained = []
@@ -99,10 +97,10 @@ def test_blocks_are_unfrozen_from_the_top(family):
         before_step(step)
         trained.append({name for name, p in model.named_parameters() if p.requires_grad})
     assert trained[0] == trained[1] and all(n.startswith(("heads.", "pooler.")) for n in trained[0])
-    side = family
-    for top, names in enumerate(trained[2:5], 1):
-        blocks = {int(n.split(".")[2]) for n in names if n.startswith(f"{side}.blocks.")}
-        assert blocks == set(range(3 - top, 3))
+    for side in ("encoder", "decoder") if family == "encdec" else (family,):
+        for top, names in enumerate(trained[2:5], 1):
+            blocks = {int(n.split(".")[2]) for n in names if n.startswith(f"{side}.blocks.")}
+            assert blocks == set(range(3 - top, 3))
     assert trained[5] == trained[4] and trained[6] == {name for name, _ in model.named_parameters()}
 
 
@@ -138,7 +136,7 @@ def test_resumed_is_straight(tmp_path, trainable):
         return model, result
 
     straight, whole = final(tmp_path / "straight")
-    _, part = final(tmp_path / "killed", stop_after=0.4)
+    _, part = final(tmp_path / "killed", stop_after=2)
     assert part.stopped and not whole.stopped and part.step < whole.step
     resumed, rest = final(tmp_path / "killed", resume=True)
     assert rest.best == whole.best and rest.step == whole.step
@@ -259,9 +257,9 @@ def test_dora_is_pefts_both_ways(tmp_path, family, hf):
     base = getattr(transformers, hf).from_pretrained(tmp_path / "base", dtype=torch.float64)
     loaded = peft.PeftModel.from_pretrained(base, tmp_path / "adapter").eval()
     want = probe_outputs(model)
-    got = theirs(model, loaded).detach()
-    ours = next(iter(want.values())).flatten(0, -2)
-    assert float((got - ours).abs().max()) < 1e-10
+    head = "label" if family == "encoder" else "words"
+    ours = want[head]
+    assert float((theirs(model, loaded) - ours).abs().max() / ours.abs().max()) < 1e-5
     loaded.save_pretrained(tmp_path / "back")
     fresh = load_model(tmp_path / "base")
     load_adapter(fresh, tmp_path / "back")

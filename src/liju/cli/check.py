@@ -39,9 +39,15 @@ def check(*words: str, json: bool = False, seconds: float = 2.0) -> None:
         return
     print(found.config)
     print()
-    steps = opened.project.pretrain.steps
+    started = opened.project.model.path
+    steps = (
+        found.plan.tokens // opened.project.finetune.batch_tokens
+        if started
+        else opened.project.pretrain.steps
+    )
+    kind = "labelled examples" if started else "documents"
     rows = {
-        "text": f"{found.documents:,} documents, {found.train_tokens:,} tokens to train on",
+        "text": f"{found.documents:,} {kind}, {found.train_tokens:,} tokens to train on",
         "vocabulary": f"{found.vocabulary:,} tokens",
         "parameters": f"{found.plan.parameters:,}",
         "training": f"{steps:,} steps, {found.plan.tokens:,} tokens, {found.passes:.1f} passes over the text",
@@ -52,7 +58,12 @@ def check(*words: str, json: bool = False, seconds: float = 2.0) -> None:
     }
     for name, value in rows.items():
         print(f"{name:<12}{value}")
-    print("\nthree samples, as the model will see them (→ what it must tell):")
+    if found.labelled:
+        print("\nlabelled examples:")
+    for line in found.labelled:
+        print(f"  {line}")
+    if found.samples:
+        print("\nthree samples, as the model will see them (→ what it must tell):")
     for seen in found.samples:
         print("  " + shown(seen))
     say_next(f"liju run {split_words(words)[0]}")

@@ -25,6 +25,7 @@ from liju.evaluate.report import (
     Curve,
     Example,
     Generated,
+    Inspected,
     Law,
     Piece,
     Report,
@@ -40,7 +41,19 @@ from liju.evaluate.significance import *  # noqa: F403
 from liju.evaluate.slices import Slice, groups_of, length_buckets, slices, whole, worst
 from liju.evaluate.table import Cell, Row, ScoreTable
 
-__all__ = ["METRICS", "Bar", "Cell", "Curve", "Example", "Generated", "Law", "Metric", "Piece", "Report"]
+__all__ = [
+    "METRICS",
+    "Bar",
+    "Cell",
+    "Curve",
+    "Example",
+    "Generated",
+    "Inspected",
+    "Law",
+    "Metric",
+    "Piece",
+    "Report",
+]
 __all__ += ["Row", "ScoreTable", "Seen", "Series", "Slice", "Sliced", "SourceStory", "TextStory"]
 __all__ += ["TrainedOn", "VocabStory"]
 __all__ += ["bar_chart", "calibration_plot", "confusion_plot", "groups_of", "length_buckets", "line_plot"]

@@ -114,6 +114,15 @@ def _trained_on(report: Report) -> str:
     return rows(["stage", "trained on", "how much", "note"], lines)
 
 
+def _inspected(report: Report) -> str:
+    return "".join(
+        f"<h3>{escape(one.title)}</h3>"
+        + (f"<p>{escape(one.note)}</p>" if one.note else "")
+        + (rows(list(one.columns), [list(row) for row in one.rows]) if one.rows else "")
+        for one in report.inspected
+    )
+
+
 def _curves(report: Report) -> str:
     plots = [line_plot(curve.series, curve.title, curve.x_label, curve.y_label) for curve in report.curves]
     return f"<div class=plots>{''.join(f'<figure>{plot}</figure>' for plot in plots)}</div>" if plots else ""
@@ -168,6 +177,7 @@ SECTIONS: list[tuple[str, str, Callable[[Report], str]]] = [
     ("Vocabulary", "vocabulary", _vocab),
     ("Model", "model", _model),
     ("Trained on", "trained-on", _trained_on),
+    ("Labelled examples", "labelled", _inspected),
     ("Curves", "curves", _curves),
     ("Scores", "scores", scores_section),
     ("Slices", "slices", slices_section),

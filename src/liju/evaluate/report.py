@@ -17,7 +17,18 @@ from liju.evaluate.plot import Series
 from liju.evaluate.slices import Slice
 from liju.evaluate.table import ScoreTable
 
-__all__ = ["Curve", "Example", "Generated", "Law", "Piece", "Report", "Seen", "Sliced", "SourceStory"]
+__all__ = [
+    "Curve",
+    "Example",
+    "Generated",
+    "Inspected",
+    "Law",
+    "Piece",
+    "Report",
+    "Seen",
+    "Sliced",
+    "SourceStory",
+]
 __all__ += ["TextStory", "TrainedOn", "VocabStory", "write_report"]
 
 
@@ -107,6 +118,16 @@ class TrainedOn:
 
 
 @dataclass(frozen=True)
+class Inspected:
+    """One look at the labelled examples before training: what it is, columns, rows; a remark."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str | int | float]]
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Piece:
     """One token as the model sees it. `kind` is "" (a word), "special", "mask", or "changed"; `target` is
     what must be predicted there, `type` its token type."""
@@ -157,6 +178,7 @@ class Report:
     vocab: VocabStory | None = None
     model: Mapping[str, str | int | float] = field(default_factory=dict)
     trained_on: Sequence[TrainedOn] = ()
+    inspected: Sequence[Inspected] = ()
     curves: Sequence[Curve] = ()
     scores: ScoreTable | None = None
     scores_note: str = ""

@@ -38,7 +38,7 @@ def finetune(
     live: Live | None = None,
     validation: Sequence[Example] = (),
     looks: int = 0,
-    stop_after: float = 1.0,
+    stop_after: int = 0,
 ) -> TrainResult:
     """Put the task's output layer on `model` and train it on `examples`, in place.
 
@@ -48,7 +48,7 @@ def finetune(
 
     With `settings.patience` a part of the examples is held out (`hold_out`), the task's metric is taken on it
     twice a pass, and the model ends with the weights of the best look. `validation`: examples to look at
-    instead; `looks`: how often, over the whole training; `stop_after`: the share of the steps to take now.
+    instead; `looks`: how often, over the whole training; `stop_after`: the looks after which to stop for now.
     """
     import torch
 
@@ -74,6 +74,7 @@ def finetune(
     objective = task.objective(examples, tokenizer, settings, seed)
     steps = Steps(objective, settings.batch_tokens, seed)
     count = max(1, math.ceil(settings.epochs * steps.per_pass))
+    every = math.ceil(count / looks) if looks else max(1, round(steps.per_pass / 2))
     told = TrainSettings.of(
         settings,
         steps=count,
@@ -84,7 +85,7 @@ def finetune(
         device=device,
         precision=precision,
         compile="off",
-        evaluate_every=math.ceil(count / looks) if looks else max(1, round(steps.per_pass / 2)),
+        evaluate_every=every,
         best=task.metric if validation else "",
         best_is="higher" if task.higher_is_better else "lower",
     )
@@ -101,7 +102,7 @@ def finetune(
             evaluate=look if validation else None,  # type: ignore[arg-type]
             resume=resume,
             live=live,
-            stop_after=math.ceil(count * stop_after) if stop_after < 1 else None,
+            stop_after=stop_after * every or None,
             before_step=gradually(model, settings.trainable, count) if gradual else None,
         )
         if settings.patience and not result.stopped:

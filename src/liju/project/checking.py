@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -9,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from liju.config import documented
+from liju.finetune.inspection import told as inspected
 from liju.plan import Plan, plan, probe
 from liju.project.directory import Run, wanted
-from liju.project.leaks import Kept
-from liju.project.parts import initialise, model_config, objective_of
+from liju.project.leaks import Kept, examples_of, inspection_of
+from liju.project.parts import TASK_TYPES, initialise, model_config, objective_of, trained
 from liju.project.steps import tokenizer_of
 from liju.project.views import look
 from liju.samples import Steps, TokenShards, micro_batches, write_shards
 from liju.train import TrainSettings, accumulate, build_optimizer, choose
+from liju.vocab import Tokenizer
 
 __all__ = ["Check", "check"]
 
@@ -37,6 +40,7 @@ class Check:
     passes: float
     samples: list[dict[str, Any]] = field(default_factory=list)
     up_to_date: dict[str, bool] = field(default_factory=dict)
+    labelled: list[str] = field(default_factory=list)  # what the labelled examples are like
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -48,6 +52,7 @@ class Check:
             "precision": self.precision,
             **self.plan.to_json(),
             "up_to_date": self.up_to_date,
+            "labelled": self.labelled,
         }
 
 
@@ -57,6 +62,8 @@ def check(run: Run, seconds: float = 2.0) -> Check:
     Nothing is trained and no training is touched.
     """
     project = run.project
+    if project.model.path:
+        return _started(run, seconds)
     tokenizer = tokenizer_of(run)
     with tempfile.TemporaryDirectory() as folder:
         if run.up_to_date("samples"):
@@ -117,4 +124,66 @@ def check(run: Run, seconds: float = 2.0) -> Check:
             settings.steps / max(1, steps.per_pass * scale),
             look(objective, tokenizer),
             {step.name: run.up_to_date(step.name) for step in wanted(run)},
+            _labelled(run, tokenizer),
         )
+
+
+def _labelled(run: Run, tokenizer: Tokenizer) -> list[str]:
+    return inspected(inspection_of(run, tokenizer)) if run.project.finetune.task else []
+
+
+def _started(run: Run, seconds: float) -> Check:
+    """Of a project that starts from a model folder: what fine-tuning comes to."""
+    project, found = run.project, examples_of(run)
+    start = trained(run.ensure("pretrain").folder)
+    model, tokenizer, section = start.model, start.tokenizer, project.finetune
+    task = TASK_TYPES[section.task].of(found.train, project.model.max_length)
+    task.prepare(model)
+    objective = task.objective(found.train, tokenizer, section, project.seed)
+    steps = Steps(objective, section.batch_tokens, project.seed)
+    count = max(1, math.ceil(section.epochs * steps.per_pass))
+    limit = max(2 * section.batch_tokens, task.max_length)
+    settings = TrainSettings.of(
+        section,
+        steps=count,
+        micro_batch_tokens=limit,
+        seed=project.seed,
+        device=project.device,
+        compile="off",
+    )
+    numbers = steps.numbers(0)
+    samples = [objective.sample(int(number)) for number in numbers]
+    batches = micro_batches(samples, limit, "grouped", objective.pad)
+    chosen = choose(model, settings, lambda: batches[0])
+    model.to(chosen.device)
+    optimizer = build_optimizer(model, settings, chosen.precision)
+
+    def step() -> None:
+        accumulate(model, batches, objective.weights, 0.0, chosen.precision)
+        optimizer.step(0.0)
+
+    speed = probe(step, sum(batch.tokens for batch in batches), seconds=seconds)
+    mean = objective.lengths(numbers).mean(0)
+    figures = plan(
+        model.config,
+        count * section.batch_tokens,
+        length=max(1, round(float(mean[0] or mean[1]))),
+        target_length=round(float(mean[1])) if mean[0] else 0,
+        batch=section.batch_tokens,
+        micro_batch_tokens=limit,
+        precision="bfloat16" if chosen.precision == "bfloat16" else "float32",
+        tokens_per_second=speed.tokens_per_second,
+    )
+    return Check(
+        documented(project),
+        len(found.train),
+        tokenizer.size,
+        count * section.batch_tokens,
+        replace(figures, parameters=sum(p.numel() for p in model.parameters())),
+        speed.tokens_per_second,
+        chosen.precision,
+        section.epochs,
+        [],
+        {step.name: run.up_to_date(step.name) for step in wanted(run)},
+        _labelled(run, tokenizer),
+    )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from liju.evaluate import METRICS, Average, Interval, Measure, ScoreTable, bootstrap, paired_bootstrap
 from liju.finetune import Answer, Baseline, Example, Task, finetune
+from liju.finetune.folds import cross_validate
 from liju.ngram import KneserNey
 from liju.project.directory import Stopped, write_json
 from liju.project.leaks import examples_of
@@ -61,6 +62,8 @@ def evaluate_step(run: Run, folder: Path) -> dict[str, Any]:
         means = ", ".join(table.cell(table.rows[-1], column).value for column in table.columns)
         run.tell(f"  {name}: {means}")
     _compare(table, known)
+    if project.finetune.folds:
+        _cross_validated(run, folder, task, table, metrics)
     answers = json.loads((folder / "answers.json").read_text(encoding="utf-8"))
     own_measures = measures_of(task, answers, examples.test)
     says, mistakes = mistakes_of(task, answers, examples.test, own_measures)
@@ -76,6 +79,51 @@ def evaluate_step(run: Run, folder: Path) -> dict[str, Any]:
         ],
         "labels": getattr(task, "labels", []),
     }
+
+
+def _cross_validated(run: Run, folder: Path, task: Task, table: ScoreTable, metrics: Sequence[str]) -> None:
+    """A row of the table in which every example was held out once: a value a part, an interval over all."""
+    project, found = run.project, examples_of(run)
+    # A test set of its own stays one; without, its share is of the same files.
+    examples = found.train if project.finetune.test else [*found.train, *found.test]
+
+    def start() -> tuple[Any, Any]:
+        loaded = trained(run.ensure("pretrain").folder)
+        return loaded.model, loaded.tokenizer
+
+    def kept(part: int, make: Callable[[], list[Answer]]) -> list[Answer]:
+        where = folder / f"fold-{part}.json"
+        if not where.exists():
+            answers = make()
+            if not answers:
+                raise Stopped(f"part {part + 1} stopped", hint="the same command with --resume")
+            write_json(where, answers)
+        return json.loads(where.read_text(encoding="utf-8"))
+
+    answers, numbers = cross_validate(
+        start,
+        task,
+        examples,
+        project.finetune,
+        folder,
+        project.evaluate,
+        kept,
+        seed=project.seed,
+        device=project.device,
+        precision=project.pretrain.precision,
+        live=run.live("folds") if run.live else None,
+    )
+    each = []
+    for part in range(project.finetune.folds):
+        at = [i for i, number in enumerate(numbers) if number == part]
+        each.append(task.score([answers[i] for i in at], [examples[i] for i in at]))
+    columns: dict[str, Any] = {metric: [one[metric] for one in each] for metric in metrics}
+    pooled = _intervals(measures_of(task, answers, examples), metrics)
+    note = f"each of {len(examples):,} examples held out once; the seeds are the parts"
+    name = f"{MAIN}, {project.finetune.folds} parts"
+    table.add(name, note, intervals=pooled, **columns)
+    shown = ", ".join(table.cell(table.rows[-1], column).value for column in table.columns)
+    run.tell(f"  {name}: {shown}")
 
 
 def _averaged(seeds: Sequence[dict[str, Measure]]) -> dict[str, Measure]:

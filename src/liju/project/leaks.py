@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from liju.finetune import ExampleSet, read_examples
+from liju.finetune.inspection import inspect
 from liju.project.parts import TASK_TYPES
 from liju.text import documents, normalise
 
 if TYPE_CHECKING:
     from liju.project.directory import Run
+    from liju.vocab import Tokenizer
 
-__all__ = ["Kept", "evaluation_texts", "examples_of"]
+__all__ = ["Kept", "evaluation_texts", "examples_of", "inspection_of"]
 
 
 def examples_of(run: Run) -> ExampleSet:
@@ -34,18 +36,23 @@ def examples_of(run: Run) -> ExampleSet:
     return run.cache["examples"]
 
 
+def inspection_of(run: Run, tokenizer: Tokenizer) -> dict[str, Any]:
+    """What the labelled examples are like, looked at once a run."""
+    if "inspection" not in run.cache:
+        run.cache["inspection"] = inspect(examples_of(run), tokenizer, run.project.model.max_length)
+    return run.cache["inspection"]
+
+
 def evaluation_texts(run: Run) -> frozenset[str]:
     """Every text of the held-out examples, cleaned as the training text is, its case and spaces folded."""
     if not run.project.finetune.task:
         return frozenset()
     if "evaluation" not in run.cache:
         settings = run.project.text
-        texts = (
-            text
-            for example in examples_of(run).test
-            for name, text in example.values.items()
-            if name != "label"
-        )
+        found = examples_of(run)
+        # With folds every example is held out once.
+        held_out = [*found.test, *found.train] if run.project.finetune.folds else found.test
+        texts = (text for example in held_out for name, text in example.values.items() if name != "label")
         run.cache["evaluation"] = frozenset(
             folded(normalise(text, settings.normalise, settings.repair)[0]) for text in texts
         )

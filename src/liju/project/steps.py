@@ -12,13 +12,14 @@ from liju.config import Source
 from liju.errors import ConfigError
 from liju.evaluate import bits_per_byte
 from liju.finetune import finetune, pretrained_task
+from liju.finetune.inspection import told as inspected
 from liju.hub import save_bundle
 from liju.objective import held_out
 from liju.project.compare import evaluate_step
 from liju.project.directory import Run, Step, Stopped
 from liju.project.keys import files_fingerprint, key
 from liju.project.laws import check_laws
-from liju.project.leaks import Kept, evaluation_texts, examples_of
+from liju.project.leaks import Kept, evaluation_texts, examples_of, inspection_of
 from liju.project.parts import TASK_TYPES, initialise, objective_of, trained
 from liju.project.start import model_folder, start_bundle
 from liju.project.tell import TELL
@@ -208,6 +209,9 @@ def finetune_step(run: Run, folder: Path) -> dict[str, Any]:
     task = TASK_TYPES[project.finetune.task].of(examples.train, project.model.max_length)
     for example in examples.train[:3] + examples.test[:3]:
         run.tell(f"  [dim]{_short(example.values)}[/]")
+    seen = inspection_of(run, tokenizer)
+    for line in inspected(seen):
+        run.tell(f"  {line}")
     live = run.live("finetune") if run.live else None
     result = finetune(
         model,
@@ -238,7 +242,7 @@ def finetune_step(run: Run, folder: Path) -> dict[str, Any]:
         overwrite=True,  # of a step that was killed right after
     )
     summary = {**told(folder, result), "task": project.finetune.task, "examples": examples.report()}
-    summary["metric"] = task.metric
+    summary |= {"metric": task.metric, "inspection": seen}
     if too_long:
         summary["too_long"] = len(too_long)
         summary["too_long_at"] = too_long[:100]
@@ -322,7 +326,15 @@ STEPS = [
         samples_step,
         TELL["samples"],
     ),
-    Step("pretrain", ("samples", "vocab"), LOOP, pretrain_section, pretrain_step, TELL["pretrain"], True),
+    Step(
+        "pretrain",
+        ("samples", "vocab"),
+        (*LOOP, "project/start.py"),
+        pretrain_section,
+        pretrain_step,
+        TELL["pretrain"],
+        True,
+    ),
     Step(
         "finetune",
         ("pretrain",),

@@ -11,6 +11,7 @@ from liju.evaluate import (
     Curve,
     Example,
     Generated,
+    Inspected,
     Law,
     Piece,
     Report,
@@ -84,6 +85,7 @@ def write_story(run: Run) -> Path:
             report.headline |= {"bits per byte": f"{summary['held_out']['bits_per_byte']:.3f}"}
     if "finetune" in found:
         curves += _curves(found["finetune"].folder, "fine-tuning")
+        report.inspected = _inspected(found["finetune"].summary.get("inspection"))
     report.curves = curves
     if "evaluate" in found:
         summary = found["evaluate"].summary
@@ -219,6 +221,46 @@ def _curves(folder: Path, title: str) -> list[Curve]:
             )
         )
     return [Curve(f"Loss while {title}", series)]
+
+
+def _inspected(seen: dict[str, Any] | None) -> list[Inspected]:
+    """The look at the labelled examples before training, each kind of problem with its first examples."""
+    if not seen:
+        return []
+    sizes, between, doubt = seen["lengths"], seen["between"], seen.get("doubtful")
+    names = ("median", "95 %", "longest", "over")
+    found = [
+        Inspected(
+            "Lengths",
+            ["median", "95 %", "longest", f"over {sizes['limit']}"],
+            [[round(sizes[name]) for name in names]],
+            f"Tokens of {seen['looked_at']:,} training examples. The longest is {sizes['at']}.",
+        )
+    ]
+    if seen["labels"]:
+        total = sum(seen["labels"].values())
+        rows = [[name, count, f"{100 * count / total:.1f} %"] for name, count in seen["labels"].items()]
+        found.append(Inspected("Labels", ["label", "examples", "share"], rows[:50]))
+    found.append(
+        Inspected(
+            "Test examples in the training set",
+            ["test", "training", "alike", "text"],
+            [[row["place"], row["other"], row["alike"], row["text"]] for row in between["examples"]],
+            f"Of {between['test']:,}: {between['same']:,} but for spaces, case and punctuation, "
+            f"{between['near']:,} nearly. Exact copies were taken out of the training set.",
+        )
+    )
+    if seen["contradictions"]["count"]:
+        rows = [[row["places"], row["text"]] for row in seen["contradictions"]["examples"]]
+        found.append(Inspected("Same words, another label", ["places", "text"], rows))
+    if doubt and doubt["count"]:
+        rows = [[row["place"], row["label"], row["likelier"], row["text"]] for row in doubt["examples"]]
+        note = (
+            f"{doubt['count']:,} labels are doubted by an n-gram classifier that has not seen the example; it is "
+            f"right about {100 * doubt['accuracy']:.1f} % of all. The most doubtful first."
+        )
+        found.append(Inspected("Doubtful labels", ["place", "label", "likelier", "text"], rows, note))
+    return found
 
 
 def _smooth(values: list[float], share: float = 0.02) -> list[float]:

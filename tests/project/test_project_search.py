@@ -1,0 +1,176 @@
+"""The search looks at a part of the training examples, goes on where it stopped, and writes what it found."""
+
+import json
+
+import pytest
+from project_toys import folders, steps_done, write
+
+from liju import config
+from liju.cli import main
+from liju.errors import ConfigError, LijuError
+from liju.finetune import Example
+from liju.project import open_run
+from liju.project import search as searching
+from liju.project.leaks import evaluation_texts, examples_of
+from liju.project.search import apply_values, grid, search
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    path = write(tmp_path_factory.mktemp("search") / "p", finetune={"epochs": 4.0, "batch_tokens": 300})
+    open_run(path, tell=lambda line: None).ensure("pretrain")
+    return path
+
+
+class Untouchable(Example):
+    """A test example that may be counted and not be read."""
+
+    def __getitem__(self, name):
+        raise AssertionError("the search looked at the test set")
+
+    @property
+    def input(self):
+        raise AssertionError("the search looked at the test set")
+
+
+def sealed(path, *overrides):
+    run = open_run(path, overrides, tell=lambda line: None)
+    found = examples_of(run)
+    found.test[:] = [Untouchable({}, e.place) for e in found.test]
+    return run
+
+
+def test_half_goes_on_at_each_look_and_the_test_set_is_not_read(pretrained):
+    found = search(sealed(pretrained), ["learning_rate", "dropout"], trials=4)
+    assert [one.looks for one in found.trials] == [4, 2, 1, 1]
+    assert found.best.values.keys() == {"learning_rate", "dropout"} and 0 <= found.best.score <= 1
+    assert sorted(one.number for one in found.trials) == [0, 1, 2, 3]
+    kept = json.loads((found.folder / "search.json").read_text())
+    assert len(kept["trials"]) == 4 and kept["metric"] == "accuracy"
+    lines = found.lines()
+    assert lines[0].split()[:3] == ["trial", "learning_rate", "dropout"] and len(lines) == 5
+
+
+def test_a_search_again_trains_nothing_and_a_stopped_one_goes_on(pretrained, monkeypatch):
+    told = ["epochs"]
+    first = search(sealed(pretrained), told, trials=3)
+
+    def refuse(*words, **how):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(searching, "finetune", refuse)
+    again = search(sealed(pretrained), told, trials=3)
+    assert [(one.values, one.score) for one in again.trials] == [
+        (one.values, one.score) for one in first.trials
+    ]
+    # A trial whose last look is not written down yet: its checkpoint is gone on with.
+    best = next(path for path in first.folder.glob("trial-*") if (path / "look-4.json").exists())
+    kept = (best / "look-4.json").read_text()
+    (best / "look-4.json").unlink()
+    monkeypatch.undo()
+    search(sealed(pretrained), told, trials=3)
+    assert json.loads((best / "look-4.json").read_text())["score"] == json.loads(kept)["score"]
+
+
+def test_no_time_is_one_trial(pretrained):
+    found = search(sealed(pretrained, "seed=0"), ["warmup"], trials=4, minutes=1e-9)
+    assert [one.looks for one in found.trials] == [1, 0, 0, 0] and found.best.number == 0
+    assert "–" in found.lines()[-1]
+
+
+def test_the_grid_begins_with_the_file_and_is_drawn_by_the_seed():
+    settings = config.Finetune(learning_rate=2e-4, trainable="lora-4", batch_tokens=512)
+    one, other = (
+        grid(settings, ["learning_rate", "trainable"], 1),
+        grid(settings, ["learning_rate", "trainable"], 2),
+    )
+    assert one[0] == other[0] == {"learning_rate": 2e-4, "trainable": "lora-4"}
+    assert one != other and sorted(map(str, one)) == sorted(map(str, other))
+    assert {values["learning_rate"] for values in one} == {2e-4, 6e-4, 6.67e-5, 2e-3, 2e-5}
+    assert all(type(v["batch_tokens"]) is int for v in grid(settings, ["batch_tokens"]))
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [(["learning_rat"], "'learning_rat' is not searched"), (["epochs", "epochs"], "names each key once")],
+)
+def test_what_cannot_be_searched_is_told(keys, message):
+    with pytest.raises(ConfigError, match=message):
+        grid(config.Finetune(), keys)
+
+
+def test_values_are_written_in_place_and_comments_stay(tmp_path):
+    path = tmp_path / "liju.toml"
+    text = 'name = "a"\n[finetune]  # labels\nlearning_rate = 1e-3   # peak\ntask = "classification"\n'
+    text += "[evaluate]\nseeds = 2\n"
+    path.write_text(text)
+    apply_values(path, {"learning_rate": 2e-4, "trainable": "lora-8"})
+    changed = path.read_text()
+    assert "learning_rate = 0.0002   # peak" in changed and "# labels" in changed and "seeds = 2" in changed
+    project = config.read(path, ["finetune.train=['x']"])
+    assert (project.finetune.learning_rate, project.finetune.trainable) == (2e-4, "lora-8")
+    path.write_text("[finetune]\nfields = {\n}\n".replace("{\n}", '"""\na"""'))
+    with pytest.raises(LijuError, match="cannot be written in place"):
+        apply_values(path, {"fields": "b"})
+
+
+def test_the_command_says_what_to_copy(pretrained, capsys):
+    assert (
+        main(["finetune", str(pretrained), "--search", "learning_rate,dropout", "--trials", "4", "--quiet"])
+        == 0
+    )
+    out = capsys.readouterr().out
+    assert "(the file's)" in out and f"next: liju finetune {pretrained} finetune.learning_rate=" in out
+    assert main(["finetune", str(pretrained), "--search", "epoch"]) == 2
+    assert "did you mean 'epochs'" in capsys.readouterr().err
+
+
+def test_folds_are_a_row_of_the_table(tmp_path):
+    path = write(tmp_path / "p", finetune={"folds": 3}, evaluate={"baselines": []})
+    steps_done(path)
+    where = path.parent / "runs/toy"
+    done = json.loads((folders(where)["evaluate"] / "done.json").read_text())["summary"]
+    row = done["table"]["rows"][-1]
+    assert row["system"] == "fine-tuned, 3 parts" and len(row["values"]["accuracy"]) == 3
+    assert row["intervals"]["accuracy"]["low"] <= row["intervals"]["accuracy"]["high"]
+    run = open_run(path, tell=lambda line: None)
+    found = examples_of(run)
+    # What is held out in some part is not in the pre-training text.
+    assert len(found.train) + len(found.test) == len(evaluation_texts(run)) == 40
+    page = (where / "report.html").read_text()
+    assert "Labelled examples" in page and "3 parts" in page
+
+
+def test_a_project_starts_from_a_model_folder(pretrained, tmp_path):
+    run = open_run(pretrained, tell=lambda line: None)
+    folder = run.ensure("pretrain").folder / "bundle"
+    (tmp_path / "examples.tsv").write_text((pretrained.parent / "examples.tsv").read_text())
+    path = tmp_path / "liju.toml"
+    path.write_text(
+        f'name = "b"\ndevice = "cpu"\n[model]\npath = "{folder}"\nmax_length = 64\n'
+        '[finetune]\ntask = "classification"\n'
+        'train = ["examples.tsv"]\ntest_share = 0.3\nepochs = 1\n[evaluate]\nbaselines = ["scratch"]\n'
+    )
+    assert steps_done(path) == ["pretrain", "finetune", "evaluate"]
+    assert steps_done(path) == []
+    where = tmp_path / "runs/b"
+    assert (where / "report.html").exists()
+    resolved = config.read(where / "liju.toml")
+    assert (resolved.model.d_model, resolved.model.num_layers) == (24, 1)
+    from liju.hub import load_bundle
+
+    one, other = (
+        load_bundle(folder).model.state_dict(),
+        load_bundle(folders(where)["pretrain"] / "bundle").model,
+    )
+    assert all((other.state_dict()[name] == tensor).all() for name, tensor in one.items())
+
+    def refused(message, *overrides):
+        with pytest.raises(ConfigError, match=message):
+            open_run(path, overrides)
+
+    refused("model.path", "model.path=nothing/here")
+    refused("model.d_model: is 32, and .* has 24", "model.d_model=32", "model.num_heads=4")
+    refused("at most|has 64 places", "model.max_length=99")
+    refused("text.sources: has no effect", "text.sources=['examples.tsv']")
+    refused("finetune.task", "finetune.task=''")
