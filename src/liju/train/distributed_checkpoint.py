@@ -15,8 +15,9 @@ from __future__ import annotations
 import shutil
 import warnings
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from torch import Tensor, nn
@@ -60,7 +61,6 @@ class Saver:
 
         self.root, self.world = root, world
         self.group = dist.new_group(backend="gloo")  # its messages come between no others
-        self.thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self.running: Future[Path] | None = None
 
     def begin(
@@ -73,15 +73,21 @@ class Saver:
         """Copy the tensors and write them meanwhile; `after` is called by the first rank when it is done."""
         tensors = {**weights(model), **optimizer.state()}
         staged = {name: _staged(tensor) for name, tensor in tensors.items()}
-        self.running = self.thread.submit(self._write, staged, state, after)
+        self.running = running = Future()
+
+        def write() -> None:
+            try:
+                running.set_result(self._write(staged, state, after))
+            except BaseException as error:
+                running.set_exception(error)
+
+        # A daemon: a rank that waits for one that is gone must be able to end.
+        Thread(target=write, name="checkpoint", daemon=True).start()
 
     def finish(self) -> Path | None:
         """Wait for the one that is being written. Raises CheckpointError, on all ranks, where it failed."""
         running, self.running = self.running, None
         return None if running is None else running.result()
-
-    def close(self) -> None:
-        self.thread.shutdown(wait=False, cancel_futures=True)
 
     def _write(
         self, tensors: Mapping[str, Tensor], state: Mapping[str, Any], after: Callable[[], None]

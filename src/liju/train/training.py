@@ -25,7 +25,7 @@ from liju.train.gauges import Movement, Stragglers, peak_memory
 from liju.train.live import Live
 from liju.train.optimizer import build_optimizer
 from liju.train.parallel import World, by_itself
-from liju.train.probe import choose
+from liju.train.probe import Chosen, choose
 from liju.train.run import Run
 from liju.train.same import check_same, fingerprints
 from liju.train.schedule import schedule
@@ -69,6 +69,8 @@ class Training:
         world.total([0.0])  # every rank has looked before the first one writes
         self.steps = Steps(objective, settings.batch_tokens, settings.seed)
         self.chosen = choose(model, settings, lambda: self.prepare(0, "grouped")[1][0], before=before)
+        # Each rank has measured; all must do the same.
+        self.chosen = Chosen(**{**world.told(self.chosen.to_json()), "device": self.chosen.device})
         self.device = torch.device(self.chosen.device)
         world.agree(model)
         self.work = Work.of(model)
@@ -315,10 +317,8 @@ class Training:
         self.parallel.close()
 
     def leave(self) -> None:
-        """Whatever happened, the caller's model is as it was built, and no thread waits."""
+        """Whatever happened, the caller's model is as it was built."""
         self.parallel.undo()
-        if self.saver is not None:
-            self.saver.close()
 
 
 def _skipped(step: int, why: str, finding: Finding) -> dict[str, Any]:
