@@ -31,6 +31,7 @@ VERBS = {
     "serve": "Step 7: answers over HTTP.",
     "export": "A trained model for another engine: llama.cpp, ONNX Runtime, CTranslate2.",
     "show": "Look at what a run holds.",
+    "runs": "Trainings side by side: state, losses, scores, speed, what differs.",
     "examples": "The worked examples: list, print, run.",
 }
 

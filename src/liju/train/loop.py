@@ -81,6 +81,8 @@ def train(
         stack.enter_context(torch.random.fork_rng(cuda))  # dropout is seeded: the caller's draws stay
         training = Training(model, objective, settings, folder, resume, live, world)
         stack.callback(training.leave)
+        if world.first:
+            stack.enter_context(training.run.running())
         stack.enter_context(world.heard(lambda: training.step))
         if before_step is not None and training.parallel.sharded:
             raise TrainingError("layers cannot be thawed on the way while sharded", hint="sharding=replicate")
@@ -118,6 +120,8 @@ def train(
             if at_end or stopped or improves or done % settings.save_every == 0:
                 training.save(must=at_end or stopped)
         training.finish()
+        if world.first:
+            training.run.status("stopped" if stopped else "done")
         world.total([0.0])  # no rank leaves before the files are there
     return TrainResult(
         folder=training.run.folder,

@@ -1,6 +1,7 @@
 """The files of a run's folder, besides its checkpoints.
 
 settings.json       what was asked, what the probe chose, fingerprints of data, model and settings
+status.json         running (which process), done, stopped or failed
 environment.json    versions, machine, threads: one entry each time the run was started
 metrics.jsonl       one line a logged step, one an evaluation
 samples.jsonl       text that evaluations gave
@@ -13,8 +14,10 @@ from __future__ import annotations
 import json
 import os
 import platform
+import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -53,13 +56,37 @@ class Run:
         """There is a run in the folder already."""
         return (self.folder / "metrics.jsonl").exists() or any(self.checkpoints.glob("step-*"))
 
-    def begin(self, settings: TrainSettings, chosen: Mapping[str, Any], prints: Mapping[str, str]) -> None:
-        """Write settings.json and add an entry to environment.json."""
+    def begin(
+        self,
+        settings: TrainSettings,
+        chosen: Mapping[str, Any],
+        prints: Mapping[str, str],
+        network: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write settings.json and add an entry to environment.json. `network`: its family and size."""
         self.folder.mkdir(parents=True, exist_ok=True)
         asked = {"settings": asdict(settings), "chosen": dict(chosen), "fingerprints": dict(prints)}
+        asked["model"] = dict(network or {})
         _write(self.folder / "settings.json", asked)
         entries = _read(self.folder / "environment.json") or []
         _write(self.folder / "environment.json", [*entries, environment(settings.seed, chosen)])
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """While it is entered, status.json says that this process is at it; if that fails, why."""
+        self.status("running", pid=os.getpid(), host=socket.gethostname())
+        try:
+            yield
+        except BaseException as error:
+            text = str(error).strip().split("\n")[0][:500]
+            stopped = isinstance(error, KeyboardInterrupt | SystemExit)
+            self.status("stopped" if stopped else "failed", error=text or type(error).__name__)
+            raise
+
+    def status(self, state: str, **more: Any) -> None:
+        """Write status.json. A disk that is full is no reason to end."""
+        with suppress(OSError):
+            _write(self.folder / "status.json", {"state": state, **more})
 
     def chosen(self) -> dict[str, Any] | None:
         """What the probe chose when the run was started."""

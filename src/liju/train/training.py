@@ -91,7 +91,9 @@ class Training:
             self.state |= {key: found.state[key] for key in self.state if key in found.state}
             live.notice(f"continues after step {found.step}")
         if world.first:
-            self.run.begin(settings, self.chosen.to_json(), self.prints)
+            size = sum(parameter.numel() for parameter in model.parameters())
+            network = {"family": getattr(getattr(model, "config", None), "family", ""), "parameters": size}
+            self.run.begin(settings, self.chosen.to_json(), self.prints, network)
             if resume:
                 checkpoints.set_aside(self.run.checkpoints, self.step)
                 self.run.rewind(self.step)
