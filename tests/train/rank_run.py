@@ -1,6 +1,7 @@
 """A toy run as one of several ranks, started by torchrun or by hand, to be killed by the tests.
 
-rank_run.py FOLDER FAMILY SHARDING STEPS [DIES_AT]: rank 1 of a first start kills itself before that step.
+rank_run.py FOLDER FAMILY SHARDING STEPS [DIES_AT]: rank 1 of a first start kills itself when there is a
+checkpoint of that step.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
 from train_toy import Toy, toy_model, toy_settings
@@ -28,20 +31,19 @@ class Loud(Quiet):
         print("note", text, flush=True)
 
 
-class Dies(Toy):
-    """Its samples end the process, as a machine that is lost does."""
-
-    def sample(self, number: int):
-        first = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0"
-        if dies_at and first and os.environ["RANK"] == "1" and number > 10 * dies_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().sample(number)
+def die() -> None:
+    """As a machine that is lost does."""
+    while not (folder / "checkpoints" / f"step-{dies_at:06d}").exists():
+        time.sleep(0.001)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
+if dies_at and os.environ["RANK"] == "1" and os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0":
+    threading.Thread(target=die, daemon=True).start()
 try:
     with joined():
         told = toy_settings(steps=steps, save_every=2, sharding=sharding, learning_rate=1e-3)
-        result = train(toy_model(family), Dies(family), told, folder, resume=True, live=Loud())
+        result = train(toy_model(family), Toy(family), told, folder, resume=True, live=Loud())
 except LijuError as error:
     print("error:", error.message, flush=True)
     sys.exit(2)

@@ -58,7 +58,7 @@ class World:
             rank, size = dist.get_rank(), dist.get_world_size()
         if size % tensor_parallel:
             raise ConfigError(
-                f"tensor_parallel is {tensor_parallel}, and {size} ranks are no multiple of it",
+                f"tensor_parallel = {tensor_parallel} needs so many ranks, or a multiple of that, not {size}",
                 hint="start that many with torchrun, or --on local:N" if size == 1 else "",
             )
         return cls(rank, size, tensor_parallel)
