@@ -262,6 +262,7 @@ class Answering:
                     window = objective.windows[number]
                     row, lead = window.row, objective.lead(window.row)
                     inside = found[lead : lead + window.end - window.begin]
+                    inside[objective.blank(window)] = -torch.inf
                     best, all_of_them = best_spans(inside[:, 0], inside[:, 1], longest, count)
                     none[row] = min(none[row], float(found[objective.cls].double().sum()))
                     total[row] = np.logaddexp(total[row], all_of_them)
@@ -351,13 +352,14 @@ class Answering:
         for at, example in enumerate(examples):
             of_context.setdefault(example["context"], []).append(at)
         chosen: list[int] = []
+        kinds = [0, 0]
         for context in sorted(of_context, key=lambda text: key_of("threshold", text)):
-            if len(chosen) >= SHARE * len(examples) and len(chosen) >= 2 * LEAST:
+            if len(chosen) >= SHARE * len(examples) and min(kinds) >= LEAST:
                 break
             chosen += of_context[context]
-        has = sum(bool(_references(examples[at].values)) for at in chosen)
-        enough = min(has, len(chosen) - has) >= LEAST and len(chosen) <= len(examples) // 4
-        return sorted(chosen) if enough else []
+            for at in of_context[context]:
+                kinds[bool(_references(examples[at].values))] += 1
+        return sorted(chosen) if min(kinds) >= LEAST and len(chosen) <= len(examples) // 4 else []
 
 
 def _given(values: Mapping[str, str]) -> list[dict[str, Any]]:

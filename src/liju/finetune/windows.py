@@ -131,6 +131,11 @@ class Questions:
         """The place where the context of a row begins in each of its windows."""
         return self._lead + len(self.questions[row])
 
+    def blank(self, window: Window) -> list[int]:
+        """The tokens of a window that are nothing but space, counted from its first."""
+        offsets = self.contexts[window.row][1][window.begin : window.end]
+        return [at for at, (begin, end) in enumerate(offsets) if begin == end]
+
     def characters(self, row: int, first: int, last: int) -> tuple[int, int]:
         """The characters from token `first` to token `last` of a row's context."""
         offsets = self.contexts[row][1]
@@ -153,6 +158,8 @@ def _read(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[tuple[int, i
     for (begin, _), end in zip(offsets, ends, strict=True):
         while begin < end and text[begin].isspace():
             begin += 1
+        while begin < end and text[end - 1].isspace():
+            end -= 1
         found.append((begin, end))
     return ids, found
 
