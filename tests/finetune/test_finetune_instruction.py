@@ -1,4 +1,4 @@
-"""Instructions: answers alone are learned, in whole conversations, served as trained, and named when too long."""
+"""Instructions: answers alone are learned, and served as trained; what is too long is named."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import math
 
 import pytest
 import torch
-from finetune_toys import NAMES, WORDS, network, sentences, tuned, vocabulary
+from finetune_toys import NAMES, WORDS, network, sentences, tuned
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liju.config import Evaluate, Finetune, Serve
+from liju.config import Evaluate, Finetune, Serve, Vocab
 from liju.errors import DataError, RequestError
 from liju.finetune import Example, InstructionTask, load, read_examples
 from liju.finetune.answered import Answered, nats_of, windows
@@ -23,11 +23,17 @@ from liju.objective import losses
 from liju.prompt import LocalModel
 from liju.samples import assemble, micro_batches
 from liju.train import accumulate
+from liju.vocab import train
 from liju.vocab.chat import ChatTemplate
 
 ROOM = 40
+THREE = ("user", "assistant", "system", "name", "it")
 NAME = dict(zip(WORDS, NAMES, strict=True))
 HOW = Evaluate(max_new_tokens=12)
+
+
+def vocabulary(family):
+    return train(["\n".join(THREE), " ".join(WORDS + NAMES)] * 20, Vocab(size=440), family)
 
 
 def talk(*contents, system=""):
@@ -42,10 +48,10 @@ def example(*contents, system="", place="toy:1"):
 
 
 def asked(count, seed=0):
-    """The German name of a word: half of them after another turn."""
+    """The German name of the first word: half of them after another turn."""
     rows = []
-    for i, text in enumerate(sentences(count, seed, 1, 2)):
-        answer = " ".join(NAME[word] for word in text.split())
+    for i, text in enumerate(sentences(count, seed, 1, 3)):
+        answer = NAME[text.split()[0]]
         before = ("cat", "katze") if i % 2 else ()
         rows.append(example(*before, text, answer, place=f"toy:{i}"))
     return rows
@@ -60,7 +66,7 @@ def chat(tmp_path_factory):
     tokens = vocabulary("decoder")
     model = network("decoder", tokens, max_length=ROOM)
     folder = tmp_path_factory.mktemp("chat")
-    how = {"epochs": 25, "batch_tokens": 300, "learning_rate": 5e-3}
+    how = {"epochs": 16, "batch_tokens": 150, "learning_rate": 4e-3}
     model, tokens, _ = tuned(task, "decoder", train, folder / "run", tokenizer=tokens, model=model, **how)
     save_bundle(folder / "bundle", model, tokens, task.describe())
     return load(folder / "bundle", "cpu"), task, test
@@ -81,11 +87,11 @@ def test_only_answers_are_targets():
 
 
 def test_it_learns_and_is_scored(chat):
-    loaded, task, test = chat
+    loaded, _, test = chat
     answers = loaded._task.evaluate(loaded.model, loaded.tokenizer, test, HOW)
     scores = loaded._task.score(answers, test)
     assert loaded._task.shown == ("bits_per_byte", "exact") == tuple(scores)
-    assert scores["exact"] > 0.8 and scores["bits_per_byte"] < 0.3, scores
+    assert scores["exact"] > 0.5 and scores["bits_per_byte"] < 0.6, scores  # by chance: 0.08 and 3
     assert loaded._task.right(answers[0], test[0]) in (True, False)
     # on paper: the nats of every answer's tokens, one conversation after the other
     template = ChatTemplate.of(loaded.tokenizer)
@@ -178,7 +184,7 @@ def test_long_conversations_lose_their_oldest_turns_and_are_named():
     assert task.shortened == ["a:2"] and task.too_long == ["a:3"] and objective.size == 2
     texts = [tokens.decode(objective.sample(n).decoder, special=True) for n in range(2)]
     (cut,) = [text for text in texts if "system" in text]
-    assert cut.startswith("<s>system\nname it</s><s>user\n") and "two" not in cut and turns[-1] in cut
+    assert cut.startswith("<s>system\nname it</s><s>user\n") and "one" not in cut and turns[-1] in cut
     assert max(len(objective.sample(n).decoder) for n in range(2)) <= ROOM
     with pytest.raises(DataError, match="every conversation"):
         task.objective(rows[2:], tokens, Finetune(), 0)
@@ -199,7 +205,7 @@ def test_what_is_too_long_is_measured_whole():
         assert answer["nats"] == pytest.approx(
             nats_of(model, Answered(pieces, 0), len(pieces)).sum(), rel=1e-5
         )
-    with pytest.raises(RequestError, match="shorten"):
+    with pytest.raises(RequestError, match="takes 40"):
         InstructionTask(ROOM).answer(model, tokens, [{"text": "blue " * 50}], HOW)
 
 
@@ -234,11 +240,12 @@ def test_packed_and_accumulated_are_the_samples_alone(numbers, limit, width):
     alone = [losses(model, assemble([sample]))["words"] for sample in samples]
     want = sum(part for part, _ in alone) / sum(weight for _, weight in alone)
     want.backward()
+    value = want.item()
     gradients = {name: p.grad.clone() for name, p in model.named_parameters()}
     for layout in ("grouped", "packed"):
         model.zero_grad(set_to_none=True)
         batches = micro_batches(samples, limit, layout, objective.pad, width)
-        assert accumulate(model, batches, objective.weights).loss == pytest.approx(float(want), rel=1e-12)
+        assert accumulate(model, batches, objective.weights).loss == pytest.approx(value, rel=1e-12)
         for name, parameter in model.named_parameters():
             assert torch.allclose(parameter.grad, gradients[name], rtol=1e-10, atol=1e-13), name
 
@@ -275,10 +282,9 @@ def test_the_loss_is_that_of_transformers(tmp_path):
         labels = [-100] * len(ids)
         for at, message in enumerate(messages):
             if message["role"] == "assistant":
-                begin = len(
-                    reader.apply_chat_template(messages[:at], add_generation_prompt=True, return_dict=False)
-                )
-                end = len(reader.apply_chat_template(messages[: at + 1], return_dict=False))
+                how = {"return_dict": False}
+                begin = len(reader.apply_chat_template(messages[:at], add_generation_prompt=True, **how))
+                end = len(reader.apply_chat_template(messages[: at + 1], **how))
                 labels[begin:end] = ids[begin:end]
         with torch.no_grad():
             loss = theirs(input_ids=torch.tensor([ids]), labels=torch.tensor([labels])).loss
