@@ -93,8 +93,9 @@ def t5(d: int, layers: int, heads: int, d_ff: int, d_k: int = 64, **more) -> Tra
         "num_heads": heads,
         "d_k": d_k,
         "d_ff": d_ff,
+        "tied": True,
     }
-    return TransformerConfig.default("encdec", **switches, **more)
+    return TransformerConfig.default("encdec", **{**switches, **more})
 
 
 V11 = {"tied": False, "gated": True, "activation": "gelu_tanh"}

@@ -126,7 +126,7 @@ class TransformerConfig:
     @classmethod
     def default(cls, family: Family, **switches: Any) -> TransformerConfig:
         """The usual shape of a family, loadable by everyone: BERT, Llama (SwiGLU, RMS norm, rotary
-        positions) or T5 (relative positions, ReLU, tied)."""
+        positions) or T5 (relative positions, ReLU)."""
         known = {field.name for field in fields(cls)}
         for name in switches:
             if name not in known:
@@ -138,11 +138,9 @@ class TransformerConfig:
         if family == "decoder" and not switches.get("d_ff"):
             # Three matrices of 8/3 d hold what two of 4 d do; rounded up to a multiple of 8.
             values["d_ff"] = -(-8 * d_model // 3 // 8) * 8 if d_model >= 24 else 2 * d_model
-        if family == "encdec":
-            values["logit_scale"] = d_model**-0.5
         values.update(switches)
-        if values.get("tied") is False and "logit_scale" not in switches:
-            values["logit_scale"] = None
+        if family == "encdec" and values["tied"] and "logit_scale" not in switches:
+            values["logit_scale"] = d_model**-0.5
         return cls(**values)
 
     @property
@@ -212,7 +210,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "head_bias": False,
         "pooler": False,
     },
-    # T5 v1.0 (Raffel et al. 2019)
+    # T5 (Raffel et al. 2019), its output layer apart from the embedding as in v1.1: tied, with logits divided
+    # by sqrt(d_model), it learns some five times more slowly at first.
     "encdec": {
         "norm": "rms",
         "norm_place": "pre",
@@ -224,6 +223,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "bias": False,
         "position": "relative",
         "attention_scale": 1.0,
+        "tied": False,
         "head": "lm",
         "head_bias": False,
         "pooler": False,

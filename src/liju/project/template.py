@@ -9,6 +9,7 @@ from typing import Any
 
 from liju.config import Project, documented
 from liju.errors import ConfigError
+from liju.project import starter
 from liju.project.preset import preset_sections
 
 __all__ = ["new"]
@@ -41,8 +42,6 @@ FAMILIES = {
     "encdec": _starter("encdec", "bpe", "pairs.tsv", task="translation", epochs=10, label_smoothing=0.1),
 }
 
-PROSE = Path(__file__).with_name("starter")
-
 
 def new(folder: str | Path, family: str = "", *, preset: str = "", scale: float = 1.0) -> list[Path]:
     """Write liju.toml and starter text in two languages into a new or empty folder; gives what was written.
@@ -64,8 +63,7 @@ def new(folder: str | Path, family: str = "", *, preset: str = "", scale: float 
         + text
         + "\n",
     }
-    for name in ("data/zh.txt", "data/en.txt", "pairs.tsv" if family == "encdec" else "labelled.tsv"):
-        files[name] = (PROSE / Path(name).name).read_text(encoding="utf-8")
+    files |= starter.files(family)
     for name in files:
         if (folder / name).exists():
             raise ConfigError(f"{folder / name}: already here", hint="choose another folder")
