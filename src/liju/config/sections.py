@@ -62,11 +62,16 @@ class Source(Section):
         "gettext",
         "tagged",
         "conll",
+        "spans",
+        "parquet",
+        "datasets",
         "python",
         "squad",
     ] = "auto"
     """how to read it; auto looks at the ending (txt, md: one document a file; lines: one a line;
-    tagged: word/TAG corpora; conll: a word and its tag a line; gettext: .po pairs; python: docstrings;
+    tagged: word/TAG corpora; conll: a word and its tag a line; spans: CLUENER, doccano or Prodigy, a JSON
+    object a line; datasets: of Hugging Face, path is NAME:config:split or a saved FOLDER:split;
+    gettext: .po pairs; python: docstrings;
     squad: questions on paragraphs, SQuAD and CMRC 2018)"""
     columns: list[str] = []
     """names of the columns of a csv or tsv without a header line"""

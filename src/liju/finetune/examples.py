@@ -85,6 +85,7 @@ def read_examples(
     errors: str = "skip",
     optional: Sequence[str] = (),
     from_row: FromRow | None = None,
+    may_be_empty: Sequence[str] = (),
 ) -> ExampleSet:
     """Read `settings.train` and `settings.test`.
 
@@ -93,13 +94,13 @@ def read_examples(
     input that stands in both sets stays in the test set alone. `needed` fields must be there and not empty,
     and a held-out label must be one to train on, or the row is counted and reported with file and line (with
     errors="stop": DataError). `settings.limit` keeps an example of every label. `from_row` makes an example's
-    values of a row's.
+    values of a row's. Of `may_be_empty` fields only the column must be there.
     """
     found = ExampleSet([], [])
-    train = _read(settings.train, settings.fields, needed, optional, base, errors, found, from_row)
+    how = (settings.fields, needed, optional, base, errors, found, from_row, may_be_empty)
+    train = _read(settings.train, *how)
     if settings.test:
-        test = _read(settings.test, settings.fields, needed, optional, base, errors, found, from_row)
-        test = _unique(test, found)
+        test = _unique(_read(settings.test, *how), found)
         held = {example.input for example in test}
         kept = [example for example in train if example.input not in held]
         found.dropped["also in the test set"] += len(train) - len(kept)
@@ -166,6 +167,7 @@ def _read(
     errors: str,
     found: ExampleSet,
     from_row: FromRow | None,
+    may_be_empty: Sequence[str],
 ) -> list[Example]:
     examples = []
     for source in sources:
@@ -177,7 +179,7 @@ def _read(
                 value = _value(row.values, column)
                 if value.strip():
                     values[name] = value if from_row else value.strip()
-                elif name in needed:
+                elif name in needed and not (name in may_be_empty and column in row.values):
                     missing.append(column)
             if missing:
                 there = did_you_mean(missing[0], row.values) or f"this row has {', '.join(row.values)}"

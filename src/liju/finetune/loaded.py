@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from pydantic import ValidationError
@@ -22,6 +23,7 @@ from liju.finetune.generation import GenerationTask
 from liju.finetune.instruction import InstructionTask
 from liju.finetune.multilabel import Multilabel
 from liju.finetune.pretrained import FillMask, FillSpan
+from liju.finetune.regression import Regression
 from liju.finetune.summarisation import SummarisationTask
 from liju.finetune.tagging import Tagging
 from liju.finetune.task import Answer
@@ -35,10 +37,10 @@ __all__ = ["TASKS", "Loaded", "load", "options_of", "pretrained_task"]
 
 TASKS = {
     "classification": Classification,
-    "tagging": Tagging,
     "multilabel": Multilabel,
     "regression": Regression,
     "embedding": Embedding,
+    "tagging": Tagging,
     "answering": Answering,
     "translation": TranslationTask,
     "summarisation": SummarisationTask,
@@ -150,6 +152,18 @@ class Loaded:
         answers: list[Answer] = self._task.answer(self.model, self.tokenizer, inputs, settings, **extra)
         return answers[0] if one else answers
 
+    def embed(self, texts: str | Sequence[str]) -> Float[np.ndarray, "*text d_model"]:
+        """The vector of a text, or of several, of length 1: their cosine is their product.
+
+        Raises RequestError where the model was not made for it, or a text is empty.
+        """
+        if not isinstance(self._task, Embedding):
+            hint = 'fine-tune it with task = "embedding"'
+            raise RequestError(f"a {self.task} model has no vectors of texts", hint=hint)
+        one = isinstance(texts, str)
+        found = np.array([a["vector"] for a in self.predict([texts] if one else list(texts))], np.float32)
+        return found[0] if one else found
+
     def generate(self, prompt: str, **options: Any) -> str:
         """Text that a decoder or an encoder-decoder writes for a prompt."""
         if not self.model.config.has_decoder:
@@ -226,6 +240,10 @@ def _fields(item: Any, asked: Sequence[str] = ("text", "pair")) -> dict[str, str
         found |= {} if pair is None else {"pair": pair, asked[1]: pair}
     order = dict.fromkeys(("text", "pair", *asked))
     return {name: found[name] for name in (*order, *(n for n in found if n not in order)) if name in found}
+
+
+def _is_talk(item: Any) -> bool:
+    return isinstance(item, Mapping) and "messages" in item
 
 
 def _is_talk(item: Any) -> bool:

@@ -26,6 +26,7 @@ from liju.hub.config_map import Architecture, architecture, misfits, to_json
 from liju.hub.convert import export_tensors
 from liju.hub.files import load_tokenizer, read_json, rename, save_tokenizer, write_json
 from liju.hub.filling import NAMED, check_sizes, fill
+from liju.hub.sentence_transformers import write_modules
 from liju.hub.weights import SHARD, dtype_name, read_weights, write_weights
 from liju.model import Transformer, TransformerConfig
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["Bundle", "load_bundle", "save_bundle"]
 
 FORMAT = 1  # of liju.json
+# What transformers calls the tasks of the label head.
+PROBLEMS = {"regression": "regression", "multilabel": "multi_label_classification"}
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,8 @@ def save_bundle(
         if tokenizer is not None:
             save_tokenizer(tokenizer, partial, config.max_length)
         write_json(partial / "config.json", settings)
+        if task.get("name") == "embedding":
+            write_modules(partial, config, task)
         if config.has_decoder:
             write_json(partial / "generation_config.json", _generation(settings))
         record = {
@@ -231,7 +236,10 @@ def _settings(
             "label2id": {str(label): i for i, label in enumerate(labels)},
         }
         if head == "label":
-            values["problem_type"] = "single_label_classification"
+            values["problem_type"] = PROBLEMS.get(str(task.get("name")), "single_label_classification")
+            if task.get("name") == "regression":  # the head's number times the deviation, plus the mean
+                scale = {key: task.get(key, default) for key, default in (("mean", 0.0), ("deviation", 1.0))}
+                values["task_specific_params"] = {"regression": scale}
     return values
 
 

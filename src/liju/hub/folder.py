@@ -8,10 +8,11 @@ from typing import Any
 
 from torch import Tensor
 
-from liju.hub.bundle import Bundle
+from liju.hub.bundle import PROBLEMS, Bundle
 from liju.hub.config_map import Architecture, class_of, from_json, kind_of
 from liju.hub.files import load_tokenizer, read_json
 from liju.hub.filling import NAMED, check_sizes, fill
+from liju.hub.sentence_transformers import read_modules
 from liju.hub.weights import read_weights
 from liju.model import TransformerConfig
 
@@ -43,7 +44,9 @@ def import_folder(folder: str | Path) -> Bundle:
             heads[head] = len(tensors[theirs])
         names = settings.get("id2label") or {}
         labels = [names[key] for key in sorted(names, key=int)] or [f"LABEL_{i}" for i in range(heads[head])]
-    task = _task(where, config.max_length, labels, settings.get("decoder_start_token_id"))
+    task = _task(where, config.max_length, labels, settings)
+    if (folder / "modules.json").exists():
+        task = read_modules(folder, config, task)
     tokenizer = load_tokenizer(folder, required=False)
     check_sizes(config, tokenizer, task, heads, str(folder))
     model = fill(folder, config, heads, where, tensors)
@@ -75,14 +78,23 @@ def _recognised(
     return first  # what does not fit is named when the model is filled
 
 
-def _task(where: Architecture, max_length: int, labels: Sequence[str], start: int | None) -> dict[str, Any]:
+def _task(
+    where: Architecture, max_length: int, labels: Sequence[str], settings: Mapping[str, Any]
+) -> dict[str, Any]:
     """What the model is for, in the words of liju.json."""
+    start = settings.get("decoder_start_token_id")
     if "words" in where.heads:
         name = WRITERS.get(where.kind.model_type) or WRITERS[where.kind.family]
     else:
         name = TASKS[next((head for head in where.heads if head in TASKS), "")]
     task: dict[str, Any] = {"name": name, "max_length": max_length}
-    if labels:
+    if name == "classification":
+        # As transformers has it, one output without a word is a number.
+        single = "regression" if len(labels) == 1 else ""
+        problem = settings.get("problem_type") or single
+        task["name"] = next((ours for ours, theirs in PROBLEMS.items() if theirs == problem), name)
+        task |= (settings.get("task_specific_params") or {}).get(task["name"], {})
+    if labels and task["name"] != "regression":
         task["labels"] = list(labels)
     if where.kind.family == "encdec" and start is not None:
         task["start"] = start

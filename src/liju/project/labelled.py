@@ -37,13 +37,18 @@ def read_labelled(
     bad: list[Problem] = []
     check: Callable[[Sequence[Example]], None] | None = getattr(task, "check", None)
     from_row = getattr(task, "from_row", None)
+    may_be_empty = getattr(task, "may_be_empty", ())
     for row in rows(source, errors=errors, problems=bad):
         values = {
             name: value if from_row else value.strip()
             for name in (*task.needed, *task.optional)
             if (value := row.values.get(fields.get(name, name), "")).strip()
         }
-        missing = [fields.get(name, name) for name in task.needed if name not in values]
+        missing = [
+            column
+            for name, column in ((name, fields.get(name, name)) for name in task.needed)
+            if name not in values and not (name in may_be_empty and column in row.values)
+        ]
         example = Example(values, row.place)
         error, reason = None, ""
         if from_row is not None and not missing:

@@ -30,6 +30,7 @@ def examples_of(run: Run) -> ExampleSet:
             errors=run.project.text.errors,
             optional=task.optional,
             from_row=getattr(task, "from_row", None),
+            may_be_empty=getattr(task, "may_be_empty", ()),
         )
         task.of(found.train, run.project.model.max_length)  # refuses now what it cannot learn from
         run.cache["examples"] = found

@@ -15,7 +15,9 @@ from liju.text.pieces import LIMIT, bounded_lines, pieces
 from liju.text.records import RECORD, bad_bytes, invalid, records, whole_lines
 from liju.text.report import Problem
 from liju.text.sources import File
+from liju.text.spans import bio, spans_of
 from liju.text.squad import LARGEST, Question, questions
+from liju.text.tables import TABLES, table_records
 from liju.text.tagged import untag, words_of
 
 __all__ = ["Passage", "asked", "pairs", "passages"]
@@ -35,6 +37,7 @@ class Passage:
 
 
 Items = Iterator[Passage | Problem]
+_UTF8 = Encoding("utf-8")
 # A module without a docstring, a catalogue without a translation: nothing is wrong with it.
 _MAY_BE_EMPTY = ("python", "gettext")
 
@@ -54,6 +57,13 @@ def passages(file: File, field: str = "text", limit: int = LIMIT) -> Items:
     """
     empty = True
     try:
+        if file.format in TABLES:
+            for row in table_records(file, [field]):
+                empty = False
+                yield from [row] if isinstance(row, Problem) else _cut(row[1][field], row[0], _UTF8, limit)
+            if empty:
+                yield Problem(file.name, "", "no text in it", "empty file", fatal=True)
+            return
         encoding = detect(file.path, html=file.format == "html")
         if encoding.problem == "empty file" and file.format in _MAY_BE_EMPTY:
             return
@@ -160,6 +170,23 @@ def _conll(file: File, encoding: Encoding, field: str, limit: int) -> Items:
             yield bad_bytes(file, encoding, item.line)
         else:
             yield Passage(text, item.line, 0, "", encoding.name, False, (item.words, item.tags, []))
+
+
+def _spans(file: File, encoding: Encoding, field: str, limit: int) -> Items:
+    for item in records(file, encoding, ["text"]):
+        if isinstance(item, Problem):
+            yield item
+            continue
+        number, values = item
+        try:
+            words, tags = bio(values["text"], spans_of(values))
+        except ValueError as error:
+            yield Problem(file.name, str(number), str(error), "bad spans")
+            continue
+        if words:
+            yield Passage(values["text"], number, 0, "", encoding.name, False, (words, tags, []))
+        else:
+            yield Problem(file.name, str(number), "nothing in 'text'", "bad row")
 
 
 def _records(file: File, encoding: Encoding, field: str, limit: int) -> Items:
@@ -284,6 +311,7 @@ _READERS: dict[str, Callable[[File, Encoding, str, int], Items]] = {
     "lines": _lines,
     "tagged": _tagged,
     "conll": _conll,
+    "spans": _spans,
     "jsonl": _records,
     "csv": _records,
     "tsv": _records,

@@ -61,7 +61,7 @@ def records(file: File, encoding: Encoding, required: Iterable[str] = ()) -> Ite
     in quotes with every inner quote doubled, as spreadsheets write it, is unquoted.
     """
     required = list(required)
-    if file.format == "jsonl":
+    if file.format in ("jsonl", "spans"):
         yield from _json_records(file, encoding, required)
     else:
         yield from _table(file, encoding, required)

@@ -14,11 +14,13 @@ from liju.text.passages import Passage, asked, pairs, passages, stop
 from liju.text.records import records
 from liju.text.report import Problem
 from liju.text.sources import File, resolve
+from liju.text.tables import TABLES, table_records
 
 __all__ = ["Row", "rows"]
 
 # What a source of each format gives without any column of its own.
-_TEXT = ("text", "lines", "tagged", "conll", "html", "python")
+_TEXT = ("text", "lines", "tagged", "conll", "spans", "html", "python")
+_WORDS = ("tagged", "conll", "spans")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ def rows(
 def _of_file(file: File, wanted: dict[str, str]) -> Iterator[Row | Problem]:
     is_text = file.format in _TEXT and not file.target
     if is_text:
-        has = ["text", *(["words", "tags"] if file.format in ("tagged", "conll") else [])]
+        has = ["text", *(["words", "tags"] if file.format in _WORDS else [])]
         _check(file, wanted, [*has, *(["label"] if file.label else [])])
         for item in passages(file):
             if isinstance(item, Problem):
@@ -85,6 +87,14 @@ def _of_file(file: File, wanted: dict[str, str]) -> Iterator[Row | Problem]:
                     values |= {"words": " ".join(words), "tags": " ".join(tags)}
                     values |= {"compounds": " ".join(compounds)} if compounds else {}
                 yield from _row(file, item.line, values, wanted)
+        return
+    columns = [column for column in wanted.values() if not (file.label and column == "label")]
+    if file.format in TABLES:
+        for record in table_records(file, columns):
+            if isinstance(record, Problem):
+                yield record
+            else:
+                yield from _row(file, record[0], record[1], wanted)
         return
     try:
         encoding = detect(file.path)
@@ -105,7 +115,6 @@ def _of_file(file: File, wanted: dict[str, str]) -> Iterator[Row | Problem]:
                 else:
                     yield Row(question.values, f"{file.name}: {question.place}")
         else:
-            columns = [column for column in wanted.values() if not (file.label and column == "label")]
             for record in records(file, encoding, columns):
                 if isinstance(record, Problem):
                     yield record

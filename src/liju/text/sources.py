@@ -26,6 +26,7 @@ _ENDINGS = {
     "gettext": ".po",
     "python": ".py",
     "conll": ".conll .bio .bmes",
+    "parquet": ".parquet .pq",
 }
 _FORMATS = {ending: name for name, endings in _ENDINGS.items() for ending in endings.split()}
 _PLAIN = ("text", "lines", "tagged")
@@ -71,6 +72,16 @@ def resolve(source: Source, base: Path = Path("."), number: int = 0) -> list[Fil
     >>> [file.name for file in resolve(Source(path="package:pydoc_data/topics.py"))]
     ['package:pydoc_data/topics.py']
     """
+    if source.format == "datasets":
+        spelled = _spelled_out(source.path)
+        folder = os.path.normpath(os.path.join(base, spelled.partition(":")[0]))
+        path = (
+            os.path.abspath(folder) + "".join(spelled.partition(":")[1:])
+            if os.path.isdir(folder)
+            else spelled
+        )
+        how = (number, source.language, source.licence, source.label)
+        return [File(path, source.path, "datasets", *how)]
     if source.path.startswith("package:"):
         found = _in_package(source.path)
     else:

@@ -1,0 +1,128 @@
+"""Several labels a text: learned, none allowed, the loss of transformers, labels in three spellings."""
+
+import pytest
+import torch
+from finetune_toys import LENGTH, examples, network, sentences, tuned, vocabulary
+
+from liju.config import Evaluate, Finetune
+from liju.errors import DataError, RequestError
+from liju.finetune import Example, Multilabel, load, read_examples
+from liju.finetune.multilabel import labels_in
+from liju.hub import load_bundle, save_bundle
+from liju.samples import micro_batches
+from liju.train.step import accumulate
+
+HOW = Evaluate()
+KINDS = {
+    "colour": ("red", "green", "blue"),
+    "number": ("one", "two", "three"),
+    "animal": ("cat", "dog", "bird"),
+}
+
+
+def kinds(count, seed=0):
+    """What a text names; some name nothing."""
+    rows = []
+    for s in sentences(count, seed, 1, 4):
+        own = [kind for kind, words in KINDS.items() if set(words) & set(s.split())]
+        rows.append({"text": s, "labels": ", ".join(own)})
+    return examples(rows)
+
+
+@pytest.fixture(scope="module")
+def knower(tmp_path_factory):
+    train, test = kinds(240)[:200], kinds(240)[200:]
+    task = Multilabel.of(train, LENGTH)
+    folder = tmp_path_factory.mktemp("knower")
+    return (*tuned(task, "encoder", train, folder, epochs=20, batch_tokens=200), task, train, test)
+
+
+def test_it_learns_and_says_none(knower):
+    model, tokenizer, _, task, train, test = knower
+    assert task.labels == ["animal", "colour", "number"] and any(not e["labels"] for e in train)
+    answers = task.evaluate(model, tokenizer, test, HOW)
+    scores = task.score(answers, test)
+    assert scores["micro_f1"] > 0.9 and scores["subset_accuracy"] > 0.75, scores
+    assert {"f1 of animal", "f1 of colour", "f1 of number"} <= set(scores)
+    (none,) = task.answer(model, tokenizer, [{"text": "sees hears knows"}], HOW)
+    assert none["label"] == "" and none["labels"] == [] and all(p < 0.5 for p in none["scores"].values())
+    measures = task.measures(answers, test)
+    assert {name: pytest.approx(scores[name]) for name in task.shown} == {
+        k: m.value for k, m in measures.items()
+    }
+    majority, ngram = task.baselines(["majority", "ngram"], train, test)
+    assert task.score(majority.answers(), test)["micro_f1"] < scores["micro_f1"]
+    assert task.score(ngram.answers(), test)["micro_f1"] > 0.5
+
+
+def test_a_request_may_name_the_threshold(knower, tmp_path):
+    model, tokenizer, _, task, *_ = knower
+    save_bundle(tmp_path / "bundle", model, tokenizer, task.describe())
+    loaded = load(tmp_path / "bundle", "cpu")
+    assert loaded.predict("red cat", threshold=0.0)["labels"] == task.labels
+    assert loaded.predict("red cat", threshold=1.0)["labels"] == []
+    assert loaded.predict("red cat")["labels"] == ["animal", "colour"]
+    with pytest.raises(RequestError, match=r"threshold: 1\.5 is no probability"):
+        loaded.predict("red cat", threshold=1.5)
+    assert loaded.describe()["options"] == {"threshold": 0.5}
+
+
+@pytest.mark.parametrize(
+    "text", ["money,sport", "sport , money,", '["sport", "money"]', '{"sport": {}, "money": {}}']
+)
+def test_labels_are_spelled_in_three_ways(text):
+    assert labels_in(text) == ["money", "sport"]
+
+
+def test_bad_and_unknown_labels_are_named_by_file_and_line(tmp_path):
+    (tmp_path / "a.tsv").write_text('text\tlabels\nred\tcolour\none\t\ncat\t["animal"\ndog\tanimal\n')
+    (tmp_path / "test.tsv").write_text("text\tlabels\nblue\tcolour\n")
+    given = Finetune.model_validate({"train": ["a.tsv"], "test": ["test.tsv"]})
+    how = {"base": tmp_path, "from_row": Multilabel.from_row, "may_be_empty": Multilabel.may_be_empty}
+    found = read_examples(given, Multilabel.needed, **how)
+    assert [(e["text"], e["labels"]) for e in found.train] == [
+        ("red", '["colour"]'),
+        ("one", "[]"),
+        ("dog", '["animal"]'),
+    ]
+    assert found.problems[0].startswith("a.tsv:4: labels '[\"animal\"' are no list of labels")
+    with pytest.raises(DataError, match=r"a\.tsv:4"):
+        read_examples(given, Multilabel.needed, errors="stop", **how)
+    (tmp_path / "b.tsv").write_text("text\tlabel\nred\tcolour\n")
+    none = Finetune.model_validate({"train": ["b.tsv"], "test": ["test.tsv"]})
+    with pytest.raises(DataError) as error:
+        read_examples(none, Multilabel.needed, **how)
+    assert "no labels" in str(error.value) and "label" in error.value.hint
+    with pytest.raises(DataError, match=r"x:1: unknown label 'colours'"):
+        Multilabel(["colour"], 8).check([Example({"text": "a", "labels": "colours"}, "x:1")])
+
+
+def test_transformers_has_the_same_loss_and_reads_and_writes_it(tmp_path):
+    from transformers import AutoModelForSequenceClassification
+
+    tokenizer = vocabulary("encoder")
+    model = network("encoder", tokenizer, position="learned").double().eval()
+    train = kinds(7)
+    task = Multilabel(list(KINDS), LENGTH)
+    task.prepare(model)
+    save_bundle(tmp_path / "ours", model, tokenizer, task.describe())
+    theirs = AutoModelForSequenceClassification.from_pretrained(tmp_path / "ours").double().eval()
+    assert theirs.config.problem_type == "multi_label_classification"
+    assert list(theirs.config.id2label.values()) == list(KINDS)
+    objective = task.objective(train, tokenizer, Finetune(), 0)
+    (batch,) = micro_batches([objective.sample(n) for n in range(7)], 10**6)
+    found = theirs(
+        input_ids=batch.encoder.tokens,
+        attention_mask=(batch.encoder.segment > 0).long(),
+        token_type_ids=batch.encoder.types,
+        labels=batch.targets["label"].value.double(),
+    )
+    assert accumulate(model, [batch], objective.weights).loss == pytest.approx(
+        float(found.loss.detach()), rel=1e-6
+    )
+    theirs.save_pretrained(tmp_path / "theirs")
+    back = load_bundle(tmp_path / "theirs")
+    assert back.task["name"] == "multilabel" and back.labels == list(KINDS)
+    with torch.no_grad():
+        hidden = back.model.double()(batch).flatten(0, 1).index_select(0, batch.targets["label"].index)
+        torch.testing.assert_close(back.model.predict("label", hidden), found.logits, atol=1e-5, rtol=1e-5)
