@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from liju.config import Evaluate, Finetune
 from liju.errors import RequestError
 from liju.evaluate import Measure, bits_per_byte, bits_per_byte_measure
+from liju.finetune.answered import write_texts
 from liju.finetune.examples import Example
 from liju.finetune.task import DECODING, Answer, Baseline
-from liju.generate import generate
 from liju.model import Transformer
 from liju.objective import Causal
 from liju.samples import key_of, micro_batches
@@ -53,6 +53,7 @@ class GenerationTask:
         "top_k": 0,
         "top_p": 1.0,
         "seed": 0,
+        "stop": [],
     }
     asked: tuple[str, ...] = ("text",)
     needed: tuple[str, ...] = ("text",)
@@ -87,6 +88,7 @@ class GenerationTask:
         tokenizer: Tokenizer,
         inputs: Sequence[dict[str, str]],
         settings: Evaluate,
+        stop: str | Sequence[str] = (),
         **sampling: Any,
     ) -> list[Answer]:
         # GPT and Qwen have no token that begins a text.
@@ -100,12 +102,18 @@ class GenerationTask:
         new = min(settings.max_new_tokens, self.max_length - 2)
         if new < 1:
             raise RequestError(f"a model of max_length {self.max_length} has no room to write")
-        if "seed" in sampling:  # the same for every text, so that it does not matter which stand beside it
-            sampling["seed"] = [sampling["seed"]] * len(prompts)
-        outputs = generate(model, prompts, sources=None, eos=tokenizer.eos, max_new_tokens=new, **sampling)
+        outputs = write_texts(
+            model,
+            tokenizer,
+            prompts,
+            ends=frozenset(() if tokenizer.eos is None else [tokenizer.eos]),
+            max_new_tokens=new,
+            stop=(stop,) if isinstance(stop, str) else tuple(stop),
+            **sampling,
+        )
         return [
-            {"text": tokenizer.decode(ids), **({"shortened": True} if len(prompt) > room else {})}
-            for ids, prompt in zip(outputs, encoded, strict=True)
+            {"text": text, **({"shortened": True} if len(prompt) > room else {})}
+            for text, prompt in zip(outputs, encoded, strict=True)
         ]
 
     @torch.inference_mode()
