@@ -6,6 +6,7 @@ import json as codec
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Literal
 
 from liju.cli.story import say_next
@@ -20,6 +21,7 @@ def predict(
     run: str,
     /,
     *texts: str,
+    pair: str = "",
     json: bool = False,
     model: str = "",
     api: Literal["chat", "completions"] = "chat",
@@ -28,7 +30,7 @@ def predict(
     temperature: float | None = None,
     seed: int | None = None,
 ) -> None:
-    """Answer texts with a trained model: a label, a translation, a text written on, or a filled gap.
+    """Answer texts with a trained model: a label, a translation, an answer to a question, a text written on.
 
     Without texts it reads standard input, a text a line. The address of a server that speaks OpenAI's API
     asks a model there; the key is read from OPENAI_API_KEY.
@@ -37,6 +39,7 @@ def predict(
       liju predict runs/first "房间很干净，服务也好"
       cat reviews.txt | liju predict runs/first --json
       liju predict runs/writer "Once upon a time" --temperature 0.8
+      liju predict runs/answers "Who wrote it?" --pair "Ada wrote it in 1843."
       liju predict https://api.openai.com/v1 "Why is the sky blue?" --model gpt-4o
 
     Parameters
@@ -45,6 +48,8 @@ def predict(
         A run directory, a model folder, or the address of a server.
     texts
         What to answer.
+    pair
+        The second text of each: the context of a question, or what a pair is judged with. @FILE reads a file.
     json
         One JSON object a line.
     model
@@ -65,9 +70,11 @@ def predict(
     remote = run.startswith(("http://", "https://"))
     with ExitStack() as stack:
         if remote:
+            if pair:
+                raise RequestError("--pair: a server of this API has none", hint="put both into one text")
             answers = _remote(run, model, api, options, stack)
         else:
-            answers = _local(run, model, options)
+            answers = _local(run, model, _second(pair), options)
         lines = list(texts) or [line.rstrip("\n") for line in sys.stdin if line.strip()]
         for start in range(0, len(lines), 64):
             group = lines[start : start + 64]
@@ -82,11 +89,26 @@ def _print(text: str, answer: dict[str, Any], json: bool) -> None:
         print(codec.dumps({"input": text, **answer}, ensure_ascii=False))
     elif "label" in answer:
         print(f"{answer['label']}\t{answer['score']:.3f}\t{text}")
+    elif "begin" in answer:
+        print(f"{answer['text'] or '(no answer)'}\t{answer['score']:.3f}\t{text}")
     else:
         print(answer["text"])
 
 
-def _local(run: str, model: str, options: dict[str, Any]) -> Answers:
+def _second(pair: str) -> str:
+    """The second text, or that of the file that it names."""
+    if not pair.startswith("@"):
+        return pair
+    try:
+        return Path(pair[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        what = getattr(error, "strerror", "") or "not UTF-8"
+        raise RequestError(
+            f"--pair: {pair[1:]}: {what}", hint="a text, or @ and the name of a file"
+        ) from None
+
+
+def _local(run: str, model: str, pair: str, options: dict[str, Any]) -> Answers:
     from liju.finetune import load
     from liju.finetune.loaded import options_of
 
@@ -94,7 +116,7 @@ def _local(run: str, model: str, options: dict[str, Any]) -> Answers:
         raise RequestError("--model is for the address of a server", hint=f"{run} is one model")
     loaded = load(run)
     options_of(loaded.task, options)
-    return lambda group: loaded.predict(group, **options)
+    return lambda group: loaded.predict(group, pairs=[pair] * len(group) if pair else None, **options)
 
 
 def _remote(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 __all__ = ["TASKS", "Answer", "Baseline", "Classification", "Example", "ExampleSet", "FillMask", "FillSpan"]
+__all__ += ["Answering", "Questions"]
 __all__ += ["Embedding", "Groups", "Multilabel", "Regression", "class_weights"]
 __all__ += [
     "GenerationTask",
@@ -32,6 +33,7 @@ __all__ += ["freeze", "gradually", "hold_out", "load", "pretrained_task", "read_
 
 if TYPE_CHECKING:
     from liju.finetune.adapters import load_adapter, save_adapter
+    from liju.finetune.answering import Answering
     from liju.finetune.bundles import find_bundle, steps_of
     from liju.finetune.classification import Classification, Labelled, class_weights
     from liju.finetune.embedding import Embedding, Groups
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from liju.finetune.trainable import freeze
     from liju.finetune.translation import TranslationTask
     from liju.finetune.unfreeze import gradually
+    from liju.finetune.windows import Questions
     from liju.finetune.written_answers import GenerativeAnswering
 
 # Where each public name lives. It is imported at first use, so that finding a bundle needs no torch.
@@ -67,6 +70,8 @@ _HOME = {
     **dict.fromkeys(("FillMask", "FillSpan"), "pretrained"),
     **dict.fromkeys(("Answer", "Baseline", "Task"), "task"),
     **dict.fromkeys(("Tagged", "Tagging"), "tagging"),
+    "Answering": "answering",
+    "Questions": "windows",
     "GenerationTask": "generation",
     "GenerativeAnswering": "written_answers",
     "InstructionTask": "instruction",

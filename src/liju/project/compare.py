@@ -14,7 +14,7 @@ from liju.finetune.folds import cross_validate
 from liju.ngram import KneserNey
 from liju.project.directory import Stopped, write_json
 from liju.project.leaks import examples_of
-from liju.project.measuring import RESAMPLES, measures_of, mistakes_of, sliced
+from liju.project.measuring import RESAMPLES, measures_of, mistakes_of, shown, sliced
 from liju.project.parts import TASK_TYPES, initialise, trained
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ __all__ = ["evaluate_step"]
 
 MAIN = "fine-tuned"
 # Fields with the right answer.
-EXPECTED = ("label", "labels", "score", "target", "tags", "summary", "answer", "answers")
 
 
 def evaluate_step(run: Run, folder: Path) -> dict[str, Any]:
@@ -236,16 +235,7 @@ def _chosen(
     for answer, example in zip(answers, test, strict=True):
         if "nats" in answer and "text" not in answer:
             continue
-        rows.append(
-            {
-                "text": next((example[n] for n in ("text", "source", "question") if n in example.values), ""),
-                "pair": example.values.get("pair", ""),
-                "expected": next((example[name] for name in EXPECTED if name in example.values), ""),
-                "answered": answer.get("label", answer.get("text", "")),
-                "score": answer.get("score"),
-                "right": task.right(answer, example),
-            }
-        )
+        rows.append(shown(answer, example, task.right(answer, example)))
     wrong = sorted((row for row in rows if row["right"] is False), key=lambda row: -(row["score"] or 0))
     right = [row for row in rows if row["right"]]
     unknown = [row for row in rows if row["right"] is None]

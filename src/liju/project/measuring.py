@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -107,14 +108,29 @@ def mistakes_of(
     return says, rows
 
 
+def _snippet(answer: Answer, values: Mapping[str, str], around: int = 100) -> str:
+    """The part of a context where the answer is; its beginning where that is not in it."""
+    context, place = values["context"], answer.get("begin")
+    if place is None:
+        place = max(0, context.find(str(answer.get("text", ""))))
+    begin, end = max(0, place - around), min(len(context), place + 2 * around)
+    return f"{'…' if begin else ''}{context[begin:end]}{'…' if end < len(context) else ''}"
+
+
 def shown(answer: Answer, example: Example, right: bool | None) -> dict[str, Any]:
     """An example and its answer as values of the report's `Example`."""
     values = example.values
+    expected = next((values[name] for name in EXPECTED if name in values), "")
+    answered = str(answer.get("label", answer.get("text", "")))
+    if "begin" in answer and "answers" in values:  # characters of a context: the first reference
+        known = json.loads(values["answers"])
+        expected = known[0]["text"] if known else "(no answer)"
+        answered = answered or "(no answer)"
     return {
         "text": values.get("text", values.get("source", values.get("question", ""))),
-        "pair": values.get("pair", ""),
-        "expected": next((values[name] for name in EXPECTED if name in values), ""),
-        "answered": str(answer.get("label", answer.get("text", ""))),
+        "pair": values.get("pair", _snippet(answer, values) if "context" in values else ""),
+        "expected": expected,
+        "answered": answered,
         "score": answer.get("score"),
         "right": right,
         "place": example.place,
