@@ -24,14 +24,14 @@ def free_port() -> int:
 
 
 def _rank(rank: int, size: int, port: int, function, args) -> None:
-    faulthandler.dump_traceback_later(240, exit=True)  # a rank that waits for ever says where
+    faulthandler.dump_traceback_later(900, exit=True)  # a rank that waits for ever says where
     torch.set_num_threads(1)
     dist.init_process_group(
         "gloo",
         init_method=f"tcp://127.0.0.1:{port}",
         rank=rank,
         world_size=size,
-        timeout=datetime.timedelta(seconds=200),
+        timeout=datetime.timedelta(seconds=600),
     )
     function(*args)
     dist.destroy_process_group()

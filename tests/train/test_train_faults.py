@@ -22,7 +22,7 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 
 
 def start(command, **more):
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "LIJU_RANK_TIMEOUT": "60", **more}
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "LIJU_RANK_TIMEOUT": "500", **more}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
 
 
@@ -47,7 +47,7 @@ def until(process, text):
     raise AssertionError("".join(seen))
 
 
-def ends(process, seconds=120):
+def ends(process, seconds=400):
     text, _ = process.communicate(timeout=seconds)
     return process.returncode, text
 
@@ -75,7 +75,7 @@ def test_a_rank_that_is_killed_ends_the_others_and_a_restart_goes_on(tmp_path):
     first, second = ranks(tmp_path / "run", "decoder", "shard", 12)
     until(first, "step 5")
     second.kill()
-    code, text = ends(first, 60)  # at once, not after a timeout
+    code, text = ends(first, 400)  # before the timeout
     second.communicate()
     assert code == 2 and "another rank ended or does not answer" in text, text
     at = newest(tmp_path / "run" / "checkpoints").step

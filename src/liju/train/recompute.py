@@ -9,7 +9,6 @@ cent of the time. The gradients are the same bits.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -69,7 +68,9 @@ def recompute(blocks: Iterable[nn.Module], mode: Recompute) -> Callable[[], None
         def forward(*args: Any, inner: Any = inner, block: nn.Module = block, **kwargs: Any) -> Any:
             if not (block.training and torch.is_grad_enabled()):
                 return inner(*args, **kwargs)
-            return checkpoint(partial(_afresh, inner), *args, use_reentrant=False, **more, **kwargs)
+            for value in (*args, *kwargs.values()):
+                _made(value, args[0])
+            return checkpoint(inner, *args, use_reentrant=False, **more, **kwargs)
 
         block.forward = forward
 
@@ -80,12 +81,10 @@ def recompute(blocks: Iterable[nn.Module], mode: Recompute) -> Callable[[], None
     return undo
 
 
-def _afresh(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """A bias that learns is made into a mask once a forward pass, by the first block that asks. Here each
-    block makes its own, or the second time would compute less than the first."""
-
-    def fresh(value: Any) -> Any:
-        biased = isinstance(value, Visibility) and value.bias is not None
-        return replace(value) if biased else value
-
-    return inner(*map(fresh, args), **{name: fresh(value) for name, value in kwargs.items()})
+def _made(value: Any, x: Any) -> None:
+    """A bias that learns is made into a mask once a forward pass, by the first block that asks. That must not
+    be a block that is computed again: the second time it would find the mask made, and compute less."""
+    if isinstance(value, Visibility) and value.bias is not None:
+        kind = x.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+        value._added(torch.empty(1, 1, x.shape[1], 0, dtype=dtype, device=x.device))
