@@ -8,9 +8,11 @@ from itertools import pairwise
 import torch
 
 from liju.finetune import Labelled
+from liju.finetune.answered import Answered
 from liju.model import Transformer, TransformerConfig
 from liju.objective import Causal, Denoising, Masked, Translation
 from liju.objective.examples import TEXTS, shards, tokenizer
+from liju.vocab.chat import Conversation
 
 LENGTH = 24
 FAMILY = {
@@ -18,6 +20,7 @@ FAMILY = {
     "labelled pairs": "encoder",
     "causal": "decoder",
     "labelled": "decoder",
+    "answered": "decoder",
     "denoising": "encdec",
     "translation": "encdec",
 }
@@ -39,6 +42,12 @@ def objective(name, seed=0):
         ids = tokens.encode_batch(pieces)
         fit = [(a[:20], b[:20]) for a, b in pairwise(ids)]
         return Translation([a for a, _ in fit], [b for _, b in fit], tokens, LENGTH, seed)
+    if name == "answered":
+        said = []
+        for a, b in pairwise(tokens.encode_batch(pieces)):
+            ids = [tokens.bos, *a[:11], tokens.bos, *b[:10], tokens.eos]
+            said.append(Conversation(ids, [False] * (len(a[:11]) + 2) + [True] * (len(b[:10]) + 1)))
+        return Answered(said, tokens.pad, seed)
     rows = [(a, b if i % 3 else "", i % 3) for i, (a, b) in enumerate(pairwise(pieces))]
     return Labelled(rows, tokens, LENGTH, decoder=family == "decoder", seed=seed)
 
