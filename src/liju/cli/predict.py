@@ -29,6 +29,7 @@ def predict(
     max_new_tokens: int | None = None,
     temperature: float | None = None,
     seed: int | None = None,
+    stop: list[str] | None = None,
 ) -> None:
     """Answer texts with a trained model: a label, a translation, an answer to a question, a text written on.
 
@@ -64,8 +65,11 @@ def predict(
         Generation: 0 takes the likeliest word each time.
     seed
         Generation: the source of chance.
+    stop
+        Generation: a text before which an answer ends; may be given several times.
     """
-    given = {"beam": beam, "max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
+    given: dict[str, Any] = {"beam": beam, "max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
+    given["stop"] = stop
     options = {name: value for name, value in given.items() if value is not None}
     remote = run.startswith(("http://", "https://"))
     with ExitStack() as stack:

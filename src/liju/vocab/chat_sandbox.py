@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from liju.errors import MissingExtra, RequestError
@@ -12,7 +12,7 @@ from liju.errors import MissingExtra, RequestError
 __all__ = ["compiled"]
 
 
-@cache
+@lru_cache(32)
 def compiled(source: str, opens: str = "", closes: str = "") -> Callable[..., str]:
     """A template as a function of its variables. What stands in `{% generation %}` (an answer, for
     transformers' masks) is put between `opens` and `closes`.
