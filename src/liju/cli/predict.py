@@ -68,8 +68,8 @@ def predict(
     stop
         Generation: a text before which an answer ends; may be given several times.
     """
-    given: dict[str, Any] = {"beam": beam, "max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
-    given["stop"] = stop
+    given: dict[str, Any] = {"beam": beam, "max_new_tokens": max_new_tokens, "temperature": temperature}
+    given |= {"seed": seed, "stop": stop}
     options = {name: value for name, value in given.items() if value is not None}
     remote = run.startswith(("http://", "https://"))
     with ExitStack() as stack:
