@@ -92,15 +92,15 @@ def test_wrong_labels_are_among_the_first_that_are_doubted():
     for i in range(300):
         label = ["good", "bad"][i % 2]
         thing = draw.choice(["room", "food", "film", "day"])
-        text = f"{draw.choice(words[label])} {thing} {draw.choice(words[label])} {i}"
-        if i % 20 == 3:
+        text = f"{draw.choice(words[label])} {thing} {draw.choice(words[label])} {draw.randrange(1000)}"
+        if draw.random() < 0.06:
             wrong.add(f"toy:{i + 1}")
             label = ["bad", "good"][i % 2]
         rows.append({"text": text, "label": label})
     found = doubtful(examples(rows))
-    first = [one["place"] for one in found["examples"][: len(wrong)]]
-    assert len(wrong & set(first)) >= 0.9 * len(wrong)
-    assert found["accuracy"] > 0.9 and len(wrong) <= found["count"] < 3 * len(wrong)
+    first = {one["place"] for one in found["examples"]}
+    assert len(first) == 20 and len(first & wrong) >= 18
+    assert found["accuracy"] > 0.9 and abs(found["count"] - len(wrong)) <= 3
 
 
 def test_the_look_names_every_kind_by_file_and_line():

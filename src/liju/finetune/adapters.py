@@ -185,6 +185,7 @@ def load_adapter(model: Transformer, folder: str | Path) -> int:
     for name, (A, B) in found.items():
         layers[name].lora_A.copy_(A)
         layers[name].lora_B.copy_(B)
-        if name in lengths:
-            layers[name].lora_magnitude.copy_(lengths[name])
+        layer = layers[name]
+        if isinstance(layer, DoRALinear):
+            layer.lora_magnitude.copy_(lengths[name])
     return len(found)
