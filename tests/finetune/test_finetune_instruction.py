@@ -299,7 +299,7 @@ def test_rows_of_every_form(tmp_path):
         "sharegpt.jsonl": {
             "conversations": [{"from": "human", "value": "one"}, {"from": "gpt", "value": "eins"}]
         },
-        "alpaca.jsonl": {"instruction": "Name it.", "input": "cat", "output": "katze"},
+        "alpaca.jsonl": {"instruction": "Name it.", "input": "cat", "output": "katze", "text": "It: katze"},
         "bare.jsonl": {"instruction": "Name the dog.", "input": "", "output": "hund"},
         "columns.jsonl": {"frage": "two", "answer": "zwei"},
     }

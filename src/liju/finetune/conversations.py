@@ -58,7 +58,9 @@ def read_row(values: Mapping[str, str]) -> dict[str, str]:
     if told:
         messages = _messages(told)
     else:
-        asked = [values[name].strip() for name in ("instruction", "text", "input") if name in values]
+        # Beside an instruction a column "text" may hold the whole, answer included (as Alpaca's does).
+        first = "instruction" if "instruction" in values else "text"
+        asked = [values[name].strip() for name in (first, "input") if name in values]
         answer = values.get("output", values.get("answer", "")).strip()
         if not asked or not answer:
             missing = "answer" if asked else "question"
