@@ -55,7 +55,10 @@ def curve(family: str, **change: Any) -> list[float]:
     }
     with tempfile.TemporaryDirectory() as folder:
         train(model, objective, TrainSettings(**{**settings, **change}), folder)
-        return [line["loss"] for line in Run(folder).metrics() if "loss" in line]
+        losses = [line["loss"] for line in Run(folder).metrics() if "loss" in line]
+    if len(losses) != STEPS:
+        raise OSError(f"metrics.jsonl has {len(losses)} of {STEPS} steps: is the disk full?")
+    return losses
 
 
 def machine() -> dict[str, str]:
