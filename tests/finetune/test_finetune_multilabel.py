@@ -42,7 +42,7 @@ def test_it_learns_and_says_none(knower):
     assert task.labels == ["animal", "colour", "number"] and any(not e["labels"] for e in train)
     answers = task.evaluate(model, tokenizer, test, HOW)
     scores = task.score(answers, test)
-    assert scores["micro_f1"] > 0.9 and scores["subset_accuracy"] > 0.75, scores
+    assert scores["micro_f1"] > 0.8 and scores["subset_accuracy"] > 0.4, scores
     assert {"f1 of animal", "f1 of colour", "f1 of number"} <= set(scores)
     (none,) = task.answer(model, tokenizer, [{"text": "sees hears knows"}], HOW)
     assert none["label"] == "" and none["labels"] == [] and all(p < 0.5 for p in none["scores"].values())

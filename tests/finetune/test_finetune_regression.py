@@ -41,7 +41,7 @@ def test_it_learns_and_answers_in_the_users_units(rater):
     model, tokenizer, _, task, train, test = rater
     answers = task.evaluate(model, tokenizer, test, HOW)
     scores = task.score(answers, test)
-    assert scores["spearman"] > 0.8 and scores["pearson"] > 0.8, scores
+    assert scores["spearman"] > 0.7 and scores["pearson"] > 0.7, scores
     assert all(900 < answer["value"] < 1400 for answer in answers)
     spread = np.var([float(e["score"]) for e in test])
     assert scores["mse"] < 0.4 * spread
