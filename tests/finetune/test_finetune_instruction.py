@@ -95,8 +95,10 @@ def test_it_learns_and_is_scored(chat):
     assert loaded._task.right(answers[0], test[0]) in (True, False)
     # on paper: the nats of every answer's tokens, one conversation after the other
     template = ChatTemplate.of(loaded.tokenizer)
-    for row, answer in zip(test[:4], answers, strict=False):
+    for row, answer in zip(test[:9], answers, strict=False):
         found = template.encode_answers(conversation(row.values), loaded.tokenizer)
+        if len(found.ids) > ROOM:  # those are measured in pieces
+            continue
         batch = assemble([Answered([found], 0).sample(0)])
         logits = loaded.model.logits(batch)[0].double().log_softmax(-1)
         pairs = [
