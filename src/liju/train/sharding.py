@@ -173,8 +173,9 @@ class Sharded(Replicated):
 def _shard(model: nn.Module, mesh: Any, precision: str, offload: bool) -> None:
     """Each block a unit of its own; all else, used before and after them, one more.
 
-    Blocks are gathered in bfloat16 where that is computed with, and their gradients summed in float32; the
-    rest stays in float32, as under autocast alone, so that the residual stream keeps its precision.
+    On a GPU blocks are gathered in bfloat16 where that is computed with, and their gradients summed in
+    float32; the rest stays in float32, as under autocast alone, so that the residual stream keeps its
+    precision. (On a CPU a norm takes no weight of another type than its input; there is no link to spare.)
     """
     from torch.distributed.fsdp import (
         CPUOffloadPolicy,
@@ -190,7 +191,7 @@ def _shard(model: nn.Module, mesh: Any, precision: str, offload: bool) -> None:
     )
     plain = MixedPrecisionPolicy(cast_forward_inputs=False)
     for block in blocks(model):
-        mixed = half if precision == "bfloat16" else plain
+        mixed = half if precision == "bfloat16" and mesh.device_type == "cuda" else plain
         fully_shard(block, mesh=mesh, mp_policy=mixed, offload_policy=policy)
     # The heads come after the model's own forward pass: what they need must not be let go of before.
     fully_shard(model, mesh=mesh, mp_policy=plain, offload_policy=policy, reshard_after_forward=False)
