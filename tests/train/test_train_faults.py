@@ -79,7 +79,7 @@ def test_a_rank_that_is_killed_ends_the_others_and_a_restart_goes_on(tmp_path):
     second.communicate()
     assert code == 2 and "another rank ended or does not answer" in text, text
     at = newest(tmp_path / "run" / "checkpoints").step
-    assert at in (4, 6, 8, 10)
+    assert at in (2, 4, 6, 8, 10)  # the one of step 4 may have been on its way
     first, second = ranks(tmp_path / "run", "decoder", "shard", 12)
     code, text = ends(first)
     second.communicate()
