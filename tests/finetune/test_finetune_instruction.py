@@ -100,7 +100,7 @@ def test_it_learns_and_is_scored(chat):
         if len(found.ids) > ROOM:  # those are measured in pieces
             continue
         batch = assemble([Answered([found], 0).sample(0)])
-        logits = loaded.model.logits(batch)[0].double().log_softmax(-1)
+        logits = loaded.model.logits(batch)[0].detach().double().log_softmax(-1)
         pairs = [
             (i, t) for i, (t, mine) in enumerate(zip(found.ids[1:], found.answer[1:], strict=True)) if mine
         ]
