@@ -161,6 +161,11 @@ def test_the_bundle_is_the_best_look_and_the_run_ends(tmp_path):
     best = max(looks.values())
     step = min(step for step, score in looks.items() if score == best)  # the first of the best
     assert result.best == {"step": step, "score": best} and sum(s > step for s in looks) == 2
+    kept = load_file(tmp_path / f"a/checkpoints/step-{step:06d}/model.safetensors")
+    last = load_file(tmp_path / f"a/checkpoints/step-{result.step:06d}/model.safetensors")
+    own = model.state_dict()
+    assert all(torch.equal(own[name], tensor) for name, tensor in kept.items())
+    assert not all(torch.equal(own[name], tensor) for name, tensor in last.items())
     _, held = hold_out(rows, 0.3)
     answers = task.evaluate(model, tokenizer, held, Evaluate())
     assert task.score(answers, held)["accuracy"] == best
