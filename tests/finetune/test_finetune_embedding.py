@@ -189,7 +189,7 @@ def test_the_bundle_is_sentence_transformers_folder(learned, tmp_path):
     assert back.task == "embedding" and back.embed("red cat") == pytest.approx(ours[0], abs=1e-5)
     where = tmp_path / "bundle" / "1_Pooling" / "config.json"
     where.write_text(json.dumps({"pooling_mode_max_tokens": True}))
-    with pytest.raises(BundleError, match="the pooling pooling_mode_max_tokens"):
+    with pytest.raises(BundleError, match="the pooling 'pooling_mode_max_tokens'"):
         load_bundle(tmp_path / "bundle")
 
 
