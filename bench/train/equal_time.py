@@ -187,8 +187,8 @@ def nanogpt(
         model = module.GPT(module.GPTConfig(block_size=recipe.context, dropout=0.0, bias=False, **shape))
         optimizer = model.configure_optimizers(0.1, rate, betas, "cpu")
 
-        def logits(X: torch.Tensor) -> torch.Tensor:
-            return model(X, X)[0]  # with targets it gives all logits
+        def nats(X: torch.Tensor, Y: torch.Tensor) -> torch.Tensor:
+            return model(X, Y)[1]
     else:
         from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -200,15 +200,13 @@ def nanogpt(
         ]
         optimizer = torch.optim.AdamW(groups, lr=rate, betas=betas)
 
-        def logits(X: torch.Tensor) -> torch.Tensor:
-            return model(X).logits
+        def nats(X: torch.Tensor, Y: torch.Tensor) -> torch.Tensor:
+            return F.cross_entropy(model(X).logits.flatten(0, 1), Y.flatten())
 
     def step(share: float) -> None:
         for group in optimizer.param_groups:
             group["lr"] = rate * share
-        X, Y = text.draw(recipe.rows, recipe.context)
-        loss = F.cross_entropy(logits(X).flatten(0, 1), Y.flatten())
-        loss.backward()
+        nats(*text.draw(recipe.rows, recipe.context)).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -216,8 +214,8 @@ def nanogpt(
     steps = race_one(step, recipe, seconds, clock)
     model.eval()
     with torch.inference_mode():
-        nats = [F.cross_entropy(logits(X)[0], Y[0], reduction="sum") for X, Y in text.blocks(recipe.context)]
-    return float(torch.stack(nats).double().sum()) / text.size, steps
+        sums = [nats(X, Y) * Y.numel() for X, Y in text.blocks(recipe.context)]
+    return float(torch.stack(sums).double().sum()) / text.size, steps
 
 
 def tell(name: str, found: list[tuple[float, int]], beside: float | None = None) -> float:

@@ -12,31 +12,38 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from liju.errors import ModelError
+from liju.model.kernels import Spans, near
 from liju.model.norm import RMSNorm
 from liju.model.position import rotate
 
 __all__ = ["Cache", "Memory", "MultiHeadAttention", "Visibility"]
+
+# Kinds of devices on which packed rows go to kernels of their own. On a CPU those have no backward pass.
+SPANNED = {"cuda"}
 
 
 @dataclass(frozen=True)
 class Visibility:
     """Who may look at whom: built once a forward pass, shared by all blocks.
 
-    It alone knows how segments become a mask or a kernel. `mask` is True where a query may look at a key
-    (None: everywhere); `causal` forbids keys that come after the query, where there is no mask; `bias` is
-    added to the scores. A query that may look nowhere gets zeros.
+    It knows how segments become a mask or a kernel. `mask` is True where a query may look at a key (None:
+    everywhere); `causal` forbids keys that come after the query, where there is no mask; `bias` is added to
+    the scores. A query that may look nowhere gets zeros. On a GPU packed rows have `spans` in the place of a
+    mask, and `by_distance` in the place of a bias: neither is as large as a table of all places.
 
     >>> Visibility.within(torch.tensor([[1, 1, 2]]), causal=True).mask.int()
     tensor([[[[1, 0, 0],
               [1, 1, 0],
               [0, 0, 1]]]], dtype=torch.int32)
     >>> Visibility.within(torch.tensor([[1, 1, 1], [1, 1, 0]]), causal=True)  # empty places come last
-    Visibility(mask=None, causal=True, bias=None)
+    Visibility(mask=None, causal=True, bias=None, spans=None, by_distance=None)
     """
 
     mask: Bool[Tensor, "#row #head #query key"] | None = None
     causal: bool = False
     bias: Float[Tensor, "#row head query key"] | None = None
+    spans: Spans | None = None
+    by_distance: Float[Tensor, "head distance"] | None = None
 
     @classmethod
     def within(
@@ -49,14 +56,16 @@ class Visibility:
                 # Empty places come after all others, so that causal order hides them already.
                 return cls(causal=causal)
             return cls((segment > 0)[:, None, None, :])
+        if layout == "packed" and segment.device.type in SPANNED:
+            return cls(spans=Spans(segment, segment, causal=causal, window=window))
         mask = None
         if layout == "packed" or (layout == "padded" and not causal):
             # Empty places (segment 0) see each other: no row of scores is without a number.
             mask = (segment[:, :, None] == segment[:, None, :])[:, None]
         place = torch.arange(segment.shape[1], device=segment.device)
-        near = _near(place, place, causal=causal, window=window)
-        if near is not None:
-            mask = near[None, None] if mask is None else mask & near
+        allowed = near(place, place, causal=causal, window=window)
+        if allowed is not None:
+            mask = allowed[None, None] if mask is None else mask & allowed
         return cls(mask)
 
     @classmethod
@@ -65,13 +74,15 @@ class Visibility:
         layouts = _layout(query), _layout(key)
         if "packed" not in layouts:
             return cls() if layouts[1] == "full" else cls((key > 0)[:, None, None, :])
+        if query.device.type in SPANNED:
+            return cls(spans=Spans(query, key, cross=True))
         return cls(((query[:, :, None] == key[:, None, :]) | (query == 0)[:, :, None])[:, None])
 
     @classmethod
     def onward(cls, place: Int[Tensor, "row query"], keys: int, *, window: int = 0) -> Visibility:
         """Self-attention of new tokens at `place` to a cache of `keys` places, in causal order."""
-        near = _near(place, torch.arange(keys, device=place.device), causal=True, window=window)
-        return cls(None if near is None or bool(near.all()) else near[:, None])
+        allowed = near(place, torch.arange(keys, device=place.device), causal=True, window=window)
+        return cls(None if allowed is None or bool(allowed.all()) else allowed[:, None])
 
     def with_bias(self, bias: Float[Tensor, "#row head query key"]) -> Visibility:
         """The same with a bias on the scores."""
@@ -86,9 +97,10 @@ class Visibility:
     ) -> Float[Tensor, "row head query d_k"]:
         """softmax(Q K^T scale + bias) V, over the keys that each query may look at.
 
-        This is the place for other kernels: on a GPU, rows of many segments are to go from here to a kernel
-        for variable lengths, by the ends of the segments instead of a mask.
+        Rows of many segments on a GPU go to a kernel for them (`liju.model.kernels`).
         """
+        if self.spans is not None:
+            return self.spans.attend(query, key, value, scale, self.by_distance)
         half = query.dtype.itemsize < 4
         if query.device.type == "cpu" and (self.bias is not None or (half and key.shape[-2] < 1024)):
             # Measured, forward and backward, on a CPU with bfloat16 units: in bfloat16 torch's kernel takes
@@ -125,7 +137,7 @@ class Visibility:
             mask = self.mask
             if mask is None and self.causal:
                 place = torch.arange(scores.shape[-2], device=scores.device)
-                mask = _near(place, place, causal=True)
+                mask = near(place, place, causal=True)
             added = None if self.bias is None else self.bias.to(scores.dtype)
             if mask is not None:
                 # The lowest number, not -inf: exp of the difference is 0 all the same, and a row that sees
@@ -156,14 +168,6 @@ def _layout(segment: Tensor) -> str:
         return "full"
     single = bool((segment <= 1).all()) and not bool((segment[:, 1:] > segment[:, :-1]).any())
     return "padded" if single and bool((segment[:, 0] == 1).all()) else "packed"
-
-
-def _near(query: Tensor, key: Tensor, *, causal: bool, window: int = 0) -> Tensor | None:
-    """Which keys lie in a query's window and, in causal order, not after it."""
-    distance = key - query[..., None]
-    if not window:
-        return distance <= 0 if causal else None
-    return (distance <= (0 if causal else window)) & (distance >= -window)
 
 
 @runtime_checkable

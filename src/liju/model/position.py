@@ -194,3 +194,12 @@ class RelativeBias(nn.Module):
         bucket = self.bucket(key - query[..., None])
         bias = self.weight[bucket].movedim(-1, -3)
         return bias if bias.dim() == 4 else bias[None]
+
+    def by_distance(self, queries: int, keys: int) -> Float[Tensor, "head distance"]:
+        """The bias of each distance from -(queries - 1) to keys - 1: all that rows of these lengths need.
+
+        >>> RelativeBias(3, buckets=8).by_distance(2, 5).shape
+        torch.Size([3, 6])
+        """
+        distance = torch.arange(1 - queries, keys, device=self.weight.device)
+        return self.weight[self.bucket(distance)].T

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -123,6 +125,9 @@ class Stack(nn.Module):
         if self.relative is None:
             return sights
         # Distance is counted in places of the row: within a segment that is the distance of positions.
+        if any(sight.spans is not None for sight in sights.values()):
+            table = self.relative.by_distance(len(query), len(key))
+            return {window: replace(sight, by_distance=table) for window, sight in sights.items()}
         bias = self.relative(query, key)
         return {window: sight.with_bias(bias) for window, sight in sights.items()}
 

@@ -9,7 +9,7 @@ from liju.samples.batch import Batch, Sample, assemble
 
 __all__ = ["Layout", "micro_batches", "pack"]
 
-Layout = Literal["grouped", "packed"]
+Layout = Literal["grouped", "packed", "flat"]
 
 
 def micro_batches(
@@ -18,7 +18,9 @@ def micro_batches(
     """Lay the samples of a step into batches of at most `limit` places each.
 
     `grouped`: a row a sample, rows of like length together: on a CPU this measured best, since a full row
-    needs no mask. `packed`: several samples a row of at most `width` places (0: the longest sample).
+    needs no mask. `packed`: several samples a row of at most `width` places (0: the longest sample). `flat`:
+    all samples of a batch in one row, without an empty place; it wants kernels that skip what segments do not
+    see (`liju.model.kernels`).
     A sample larger than the limit gets a batch of its own.
 
     >>> import numpy as np
@@ -27,7 +29,11 @@ def micro_batches(
     [(2, 7), (2, 3)]
     >>> [tuple(batch.encoder.tokens.shape) for batch in micro_batches(samples, 99, "packed")]
     [(3, 7)]
+    >>> [tuple(batch.encoder.tokens.shape) for batch in micro_batches(samples, 14, "flat")]
+    [(1, 12), (1, 5)]
     """
+    if layout == "flat":
+        return [assemble(samples, [row], pad) for row in _lines(samples, limit)]
     rows = pack(samples, width) if layout == "packed" else [[i] for i in range(len(samples))]
 
     def sizes(row: list[int]) -> tuple[int, int]:
@@ -47,6 +53,21 @@ def micro_batches(
     if group:
         batches.append(assemble(samples, group, pad))
     return batches
+
+
+def _lines(samples: Sequence[Sample], limit: int) -> list[list[int]]:
+    """Samples in the order of their lengths (so that a kernel's blocks are of like work), as many a line as
+    the limit holds."""
+    lines: list[list[int]] = []
+    room = 0
+    for i in sorted(range(len(samples)), key=lambda i: (-sum(samples[i].lengths), i)):
+        size = sum(samples[i].lengths)
+        if not lines or size > room:
+            lines.append([])
+            room = limit
+        lines[-1].append(i)
+        room -= size
+    return lines
 
 
 def pack(samples: Sequence[Sample], width: int = 0) -> list[list[int]]:
