@@ -1,8 +1,8 @@
 """The text of a starter project: short remarks on a hotel in English and Chinese, put together from parts.
 
-What a network can learn in seconds must be small: some forty words a language, and a grammar of one clause.
-No two remarks are the same, so a held-out one was never seen, only its parts; "not at all clean" is bad though
-"clean" is good, so counting words is not enough.
+What a network can learn in seconds must be small: some seventy words a language, and a grammar of one clause.
+A paragraph speaks of one kind of thing: a place, food, people. No two remarks are the same: a held-out one
+was never seen, only its parts.
 """
 
 from __future__ import annotations
@@ -21,96 +21,93 @@ TIMES = (
     ("in the evening", "晚上"),
     ("in summer", "夏天"),
 )
-# What is spoken of, and what can be said of it.
-SUBJECTS = (
-    ("the room", "房间", "place"),
-    ("the bath", "浴室", "place"),
-    ("the garden", "花园", "place"),
-    ("the street", "街道", "place"),
-    ("the hotel", "酒店", "place"),
-    ("the restaurant", "餐厅", "place"),
-    ("the breakfast", "早餐", "food"),
-    ("the soup", "汤", "food"),
-    ("the coffee", "咖啡", "food"),
-    ("the fish", "鱼", "food"),
-    ("the rice", "米饭", "food"),
-    ("the salad", "沙拉", "food"),
-)
-GOOD = (
-    ("clean", "干净", "place"),
-    ("quiet", "安静", "place"),
-    ("comfortable", "舒服", "place"),
-    ("beautiful", "漂亮", "place"),
-    ("pleasant", "宜人", "place"),
-    ("fresh", "新鲜", "food"),
-    ("tasty", "好吃", "food"),
-    ("healthy", "健康", "food"),
-    ("cheap", "便宜", "place food"),
-    ("good", "好", "place food"),
-)
-BAD = (
-    ("dirty", "脏", "place"),
-    ("noisy", "吵", "place"),
-    ("dark", "暗", "place"),
-    ("ugly", "难看", "place"),
-    ("crowded", "挤", "place"),
-    ("bitter", "苦", "food"),
-    ("salty", "咸", "food"),
-    ("greasy", "油腻", "food"),
-    ("expensive", "贵", "place food"),
-    ("bad", "差", "place food"),
-)
-# Words of degree, and whether they turn the remark round.
+# Of each kind, what is spoken of and what can be said of it.
+KINDS = {
+    "place": (
+        (
+            *(("the room", "房间"), ("the bath", "浴室"), ("the garden", "花园"), ("the street", "街道")),
+            *(("the hall", "大厅"), ("the lift", "电梯"), ("the terrace", "露台"), ("the pool", "泳池")),
+        ),
+        (
+            *(("clean", "干净"), ("quiet", "安静"), ("beautiful", "漂亮"), ("large", "宽敞")),
+            *(("dirty", "脏"), ("noisy", "吵"), ("dark", "暗"), ("crowded", "拥挤")),
+        ),
+    ),
+    "food": (
+        (
+            *(("the breakfast", "早餐"), ("the soup", "汤"), ("the coffee", "咖啡"), ("the fish", "鱼")),
+            *(("the rice", "米饭"), ("the salad", "沙拉"), ("the bread", "面包"), ("the tea", "茶")),
+        ),
+        (
+            *(("fresh", "新鲜"), ("tasty", "好吃"), ("healthy", "健康"), ("hot", "热")),
+            *(("bitter", "苦"), ("salty", "咸"), ("greasy", "油腻"), ("cold", "凉")),
+        ),
+    ),
+    "people": (
+        (
+            *(
+                ("the waiter", "服务员"),
+                ("the cook", "厨师"),
+                ("the driver", "司机"),
+                ("the manager", "经理"),
+            ),
+            *(("the porter", "门童"), ("the guide", "导游"), ("the owner", "老板"), ("the guard", "保安")),
+        ),
+        (
+            *(("kind", "友好"), ("polite", "礼貌"), ("helpful", "热心"), ("patient", "耐心")),
+            *(("rude", "粗鲁"), ("lazy", "懒"), ("careless", "粗心"), ("unfriendly", "冷淡")),
+        ),
+    ),
+}
+# What can be said of anything, and says nothing of the kind.
+ANYTHING = (("good", "好"), ("bad", "差"), ("expensive", "贵"), ("cheap", "便宜"))
 DEGREES = (
-    ("very", "非常", False),
-    ("really", "真的很", False),
-    ("rather", "相当", False),
-    ("not at all", "一点也不", True),
-    ("not", "不", True),
+    ("very", "非常"),
+    ("really", "真的很"),
+    ("rather", "相当"),
+    ("not", "不"),
+    ("not at all", "一点也不"),
 )
 
 
 def remarks() -> list[tuple[str, str, str]]:
-    """Every remark in English and in Chinese, and whether it is good or bad, in a fixed shuffle.
+    """Every remark in English and in Chinese, and its kind, in a fixed shuffle.
 
     >>> all_of_them = remarks()
-    >>> len(all_of_them) == len(set(all_of_them)) == 4320
+    >>> len(all_of_them) == len(set(all_of_them)) == 8640
     True
     """
     found = []
-    adjectives = [(*word, True) for word in GOOD] + [(*word, False) for word in BAD]
-    for time, subject, adjective, degree in product(TIMES, SUBJECTS, adjectives, DEGREES):
-        if subject[2] not in adjective[2]:
-            continue
-        english = f"{time[0]}, {subject[0]}" if time[0] else subject[0]
-        english = f"{english} was {degree[0]} {adjective[0]}."
-        chinese = f"{time[1]}{subject[1]}{degree[1]}{adjective[1]}。"
-        label = "good" if adjective[3] != degree[2] else "bad"
-        found.append((english[0].upper() + english[1:], chinese, label))
+    for kind, (subjects, adjectives) in KINDS.items():
+        for time, subject, adjective, degree in product(TIMES, subjects, (*adjectives, *ANYTHING), DEGREES):
+            english = f"{time[0]}, {subject[0]}" if time[0] else subject[0]
+            english = f"{english} was {degree[0]} {adjective[0]}."
+            chinese = f"{time[1]}{subject[1]}{degree[1]}{adjective[1]}。"
+            found.append((english[0].upper() + english[1:], chinese, kind))
     return sorted(found, key=lambda remark: hashlib.sha256(remark[0].encode()).digest())
 
 
 def paragraphs(language: str, count: int) -> Iterator[str]:
-    """Text to read without labels: paragraphs of four remarks that agree, good or bad.
+    """Text to read without labels: paragraphs of four remarks of one kind.
 
     >>> next(paragraphs("en", 1)).count(".")
     4
     """
     which = {"en": 0, "zh": 1}[language]
-    sides = {label: [r[which] for r in remarks() if r[2] == label] for label in ("good", "bad")}
+    sides = [[one[which] for one in remarks() if one[2] == kind] for kind in KINDS]
     for n in range(count):
-        side = sides["good" if n % 2 else "bad"]
-        yield (" " if language == "en" else "").join(side[(4 * (n // 2) + k) % len(side)] for k in range(4))
+        side, first = sides[n % len(sides)], 4 * (n // len(sides))
+        yield (" " if language == "en" else "").join(side[(first + k) % len(side)] for k in range(4))
 
 
 def labelled(count: int) -> Iterator[tuple[str, str]]:
     """Remarks with labels, English and Chinese by turns; from the other end than `paragraphs`.
 
     >>> sorted({label for _, label in labelled(9)})
-    ['bad', 'good']
+    ['food', 'people', 'place']
     """
-    for n, (english, chinese, label) in enumerate(remarks()[-count:]):
-        yield (chinese if n % 2 else english), label
+    for n, (english, chinese, kind) in enumerate(remarks()[-count:]):
+        yield (chinese if n % 2 else english), kind
 
 
 def pairs(count: int) -> Iterator[tuple[str, str]]:
@@ -129,11 +126,11 @@ def files(family: str) -> dict[str, str]:
     >>> sorted(files("encdec"))
     ['data/en.txt', 'data/zh.txt', 'pairs.tsv']
     """
-    found = {f"data/{one}.txt": "".join(f"{text}\n" for text in paragraphs(one, 400)) for one in ("en", "zh")}
+    found = {f"data/{one}.txt": "".join(f"{text}\n" for text in paragraphs(one, 600)) for one in ("en", "zh")}
     if family == "encdec":
-        found["pairs.tsv"] = "source\ttarget\n" + "".join(f"{a}\t{b}\n" for a, b in pairs(1000))
+        found["pairs.tsv"] = "source\ttarget\n" + "".join(f"{a}\t{b}\n" for a, b in pairs(1200))
     else:
         found["labelled.tsv"] = "text\tlabel\n" + "".join(
-            f"{text}\t{label}\n" for text, label in labelled(300)
+            f"{text}\t{label}\n" for text, label in labelled(400)
         )
     return found
