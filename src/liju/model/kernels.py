@@ -70,7 +70,9 @@ def _flex(device: str) -> Callable[..., Any]:
     return torch.compile(flex_attention, dynamic=True) if device == "cuda" else flex_attention
 
 
-def _varlen(query: Tensor, key: Tensor, value: Tensor, bounds: Bounds, window: tuple[int, int], scale: float):
+def _varlen(
+    query: Tensor, key: Tensor, value: Tensor, bounds: Bounds, window: tuple[int, int], scale: float
+) -> Tensor:
     """torch's kernel for variable lengths; tensors are [place head d_k]."""
     from torch.nn.attention.varlen import varlen_attn
 
@@ -82,7 +84,9 @@ def _varlen(query: Tensor, key: Tensor, value: Tensor, bounds: Bounds, window: t
             groups = query.shape[1] // key.shape[1]
             key, value = (x.repeat_interleave(groups, dim=1) for x in (key, value))
     ends = bounds.query, bounds.key, bounds.longest_query, bounds.longest_key
-    return varlen_attn(query, key, value, *ends, scale=scale, window_size=window, **more)
+    out = varlen_attn(query, key, value, *ends, scale=scale, window_size=window, **more)
+    assert isinstance(out, Tensor)  # a pair only with return_aux
+    return out
 
 
 @dataclass(frozen=True)
