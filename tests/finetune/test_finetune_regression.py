@@ -34,7 +34,7 @@ def rater(tmp_path_factory):
     train, test = rated(200)[:160], rated(200)[160:]
     task = Regression.of(train, LENGTH)
     folder = tmp_path_factory.mktemp("rater")
-    return (*tuned(task, "encoder", train, folder, epochs=12), task, train, test)
+    return (*tuned(task, "encoder", train, folder, epochs=15, batch_tokens=100), task, train, test)
 
 
 def test_it_learns_and_answers_in_the_users_units(rater):
