@@ -46,7 +46,7 @@ def _starter(family: str, kind: str, file: str, **finetune: Any) -> dict[str, An
     }
 
 
-# On so little text the encoder-decoder learns from its pairs; more of the spans would only have to be unlearned.
+# On so little text the encoder-decoder learns from its pairs; more spans would only have to be unlearned.
 FAMILIES = {
     "encoder": _starter(
         "encoder", "wordpiece", "labelled.tsv", task="classification", epochs=10, batch_tokens=256
