@@ -40,7 +40,9 @@ def freeze(model: Transformer, trainable: str) -> int:
             patterns += [rf"{side}\.blocks\.{i}\." for i in range(max(0, layers - top), layers)]
         wanted = re.compile("|".join(patterns))
     else:
-        raise ModelError(f"finetune.trainable is {trainable!r}", hint="all, head, top-2, bias, gradual, lora-8 or dora-8")
+        raise ModelError(
+            f"finetune.trainable is {trainable!r}", hint="all, head, top-2, bias, gradual, lora-8 or dora-8"
+        )
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(bool(wanted.match(name)))
     # A tied projection is the token embedding: frozen with it, unless everything is trained.
