@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+import torch
+
 from liju.model.config import TransformerConfig
+from liju.objective.vocabulary import LARGE, chunk_rows
 from liju.plan.parameters import count_parameters
 
 __all__ = ["Memory", "kv_cache_bytes", "serving_memory", "training_memory"]
@@ -94,6 +97,10 @@ def training_memory(
     if precision == "bfloat16":
         kept += 2 * matrices  # autocast keeps a narrow copy of each matrix until the step is over
     logits = outputs * 12  # log-softmax and two gradients, in float32
+    if outputs >= LARGE:  # a few rows at a time, and the gradient of the projection, which waits for its turn
+        rows = min(predicting, chunk_rows(config.vocab_size, torch.device("cpu")))
+        outputs = rows * config.vocab_size * (2 if config.softcap else 1)
+        logits = 4 * outputs + 4 * config.vocab_size * config.d_embedding
     most = max(encoding, decoding)
     passing = most * 4 * config.d_ff * (2 if config.gated else 1) + 4 * parts.token
     if optimizer == "muon":  # updates of the largest shape, stacked, and three products of Newton and Schulz
