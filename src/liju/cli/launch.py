@@ -30,9 +30,10 @@ def launched(
     split_words(words)
     again = [verb, *words, *(["--resume"] if resume else []), *(["--quiet"] if quiet else [])]
     if found[1] == "ray":
+        from liju.cli import main
         from liju.train.launch import on_ray
 
-        on_ray(again, int(found[2]))
+        on_ray(again, int(found[2]), main)
     elif found[1] == "local":
         from liju.train.launch import torchrun
 

@@ -256,8 +256,8 @@ def _inspected(seen: dict[str, Any] | None) -> list[Inspected]:
     if doubt and doubt["count"]:
         rows = [[row["place"], row["label"], row["likelier"], row["text"]] for row in doubt["examples"]]
         note = (
-            f"{doubt['count']:,} labels are doubted by an n-gram classifier that has not seen the example; it "
-            f"is right about {100 * doubt['accuracy']:.1f} % of all. The most doubtful first."
+            f"{doubt['count']:,} labels are doubted by an n-gram classifier that has not seen the example; "
+            f"it is right about {100 * doubt['accuracy']:.1f} % of all. The most doubtful first."
         )
         found.append(Inspected("Doubtful labels", ["place", "label", "likelier", "text"], rows, note))
     return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -120,8 +120,10 @@ exit "$code"
 """
 
 
-def on_ray(words: Sequence[str], workers: int, restarts: int = 3) -> None:
+def on_ray(words: Sequence[str], workers: int, verb: Callable[[list[str]], int], restarts: int = 3) -> None:
     """Do `liju WORDS --resume` on a Ray cluster, one rank a worker (a GPU each, where there are any).
+
+    `verb` does the words and gives the exit code: `liju.cli.main`, which each worker imports for itself.
 
     The cluster is the one of RAY_ADDRESS, or this machine. A lost worker restarts all from the last
     checkpoint. The project's folder must be on a disk that all machines share.
@@ -139,7 +141,7 @@ def on_ray(words: Sequence[str], workers: int, restarts: int = 3) -> None:
     again = words if "--resume" in words else [*words, "--resume"]
     trainer = TorchTrainer(
         _ray_worker,
-        train_loop_config={"words": [str(word) for word in again], "folder": os.getcwd()},
+        train_loop_config={"words": [str(word) for word in again], "folder": os.getcwd(), "verb": verb},
         scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpus),
         run_config=RunConfig(failure_config=FailureConfig(max_failures=restarts)),
         torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if gpus else "gloo"),
@@ -156,10 +158,8 @@ def _ray_worker(config: dict) -> None:
     """What each worker does."""
     import torch.distributed as dist
 
-    from liju.cli import main
-
     os.chdir(config["folder"])
     os.environ |= {"RANK": str(dist.get_rank()), "WORLD_SIZE": str(dist.get_world_size())}
-    code = main(config["words"])
+    code = config["verb"](config["words"])
     if code:
         raise RuntimeError(f"liju {' '.join(config['words'])} ended with {code}")
