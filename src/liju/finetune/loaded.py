@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -242,11 +242,7 @@ def _fields(item: Any, asked: Sequence[str] = ("text", "pair")) -> dict[str, str
     return {name: found[name] for name in (*order, *(n for n in found if n not in order)) if name in found}
 
 
-def _is_talk(item: Any) -> bool:
-    return isinstance(item, Mapping) and "messages" in item
-
-
-def _is_talk(item: Any) -> bool:
+def _is_talk(item: Any) -> TypeGuard[Mapping[str, Any]]:
     return isinstance(item, Mapping) and "messages" in item
 
 

@@ -142,7 +142,9 @@ def clip(model: nn.Module, largest: float) -> float:
         norm = torch.tensor(gradient_norm(with_gradient))
         gradients = [g.to_local() if hasattr(g, "to_local") else g for g in gradients]  # type: ignore[operator]
         if largest and torch.isfinite(norm):
-            torch._foreach_mul_(gradients, min(1.0, largest / (float(norm) + 1e-6)))
+            factor = min(1.0, largest / (float(norm) + 1e-6))
+            for gradient in gradients:
+                gradient.mul_(factor)
         return float(norm)
     norm = torch.nn.utils.get_total_norm(gradients)
     if largest and torch.isfinite(norm):
