@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from liju.cli.launch import launched
-from liju.cli.story import open_project, say_next, shown_path, split_words, work
+from liju.cli.story import open_project, say_next, say_profile, shown_path, split_words, work
 
 __all__ = ["finetune"]
 
@@ -14,6 +14,8 @@ def finetune(
     quiet: bool = False,
     on: str = "",
     output: str = "",
+    profile: bool = False,
+    tensorboard: bool = False,
     search: str = "",
     trials: int = 8,
     minutes: float = 0.0,
@@ -41,6 +43,10 @@ def finetune(
         ray:4. See the page on scale.
     output
         File for the Slurm script (shown, when left out).
+    profile
+        Look at a few steps: a table of where the time went, and a trace.
+    tensorboard
+        Write what metrics.jsonl has for TensorBoard too.
     search
         Keys of [finetune] to try values of, separated by commas: learning_rate, batch_tokens, epochs, warmup,
         dropout, label_smoothing, layer_decay, trainable. Scored on a part of the training examples; the test
@@ -54,11 +60,14 @@ def finetune(
     """
     if search:
         return look_for(words, [name.strip() for name in search.split(",")], trials, minutes, apply, quiet)
-    if launched("finetune", words, on, resume=resume, quiet=quiet, output=output):
+    flags = {"profile": profile, "tensorboard": tensorboard}
+    if launched("finetune", words, on, resume=resume, quiet=quiet, output=output, **flags):
         return
-    opened = work(words, "finetune", resume, quiet)
+    opened = work(words, "finetune", resume, quiet, **flags)
     if opened is None:
         return
+    if profile and not quiet:
+        say_profile(opened, "finetune")
     say_next(f"liju evaluate {split_words(words)[0]}", f'liju predict {shown_path(opened.folder)} "..."')
 
 

@@ -16,9 +16,10 @@ __all__ = ["launched"]
 
 
 def launched(
-    verb: str, words: Sequence[str], on: str, *, resume: bool, quiet: bool, output: str = ""
+    verb: str, words: Sequence[str], on: str, *, resume: bool, quiet: bool, output: str = "", **more: bool
 ) -> bool:
-    """Start the verb where `on` says; False when it says nothing, and the verb is to be done here.
+    """Start the verb where `on` says; False when it says nothing, and the verb is to be done here. `more`:
+    other flags that the ranks are to get.
 
     Raises ConfigError for a place that it does not know.
     """
@@ -28,7 +29,8 @@ def launched(
     if found is None:
         raise ConfigError(f"--on {on} is not known", hint="local:2, ray:4, slurm or slurm:NODESxGPUS")
     split_words(words)
-    again = [verb, *words, *(["--resume"] if resume else []), *(["--quiet"] if quiet else [])]
+    flags = {"resume": resume, "quiet": quiet, **more}
+    again = [verb, *words, *(f"--{name}" for name, is_set in flags.items() if is_set)]
     if found[1] == "ray":
         from liju.cli import main
         from liju.train.launch import on_ray

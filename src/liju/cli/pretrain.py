@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from liju.cli.launch import launched
-from liju.cli.story import say_next, split_words, work
+from liju.cli.story import say_next, say_profile, split_words, work
 
 __all__ = ["pretrain"]
 
 
-def pretrain(*words: str, resume: bool = False, quiet: bool = False, on: str = "", output: str = "") -> None:
+def pretrain(
+    *words: str,
+    resume: bool = False,
+    quiet: bool = False,
+    on: str = "",
+    output: str = "",
+    profile: bool = False,
+    tensorboard: bool = False,
+) -> None:
     """Initialise the network and train it without labels (steps 3 and 4).
 
     Steps before it that are not up to date are done first.
@@ -16,6 +24,7 @@ def pretrain(*words: str, resume: bool = False, quiet: bool = False, on: str = "
     examples:
       liju pretrain first
       liju pretrain first pretrain.steps=200 --resume
+      liju pretrain first name=looked-at --profile
       liju pretrain first --on slurm:2x8 --output first.sbatch
 
     Parameters
@@ -31,9 +40,17 @@ def pretrain(*words: str, resume: bool = False, quiet: bool = False, on: str = "
         ray:4. See the page on scale.
     output
         File for the Slurm script (shown, when left out).
+    profile
+        Look at a few steps: a table of where the time went, and a trace.
+    tensorboard
+        Write what metrics.jsonl has for TensorBoard too.
     """
-    if launched("pretrain", words, on, resume=resume, quiet=quiet, output=output):
+    flags = {"profile": profile, "tensorboard": tensorboard}
+    if launched("pretrain", words, on, resume=resume, quiet=quiet, output=output, **flags):
         return
-    if work(words, "pretrain", resume, quiet) is None:
+    opened = work(words, "pretrain", resume, quiet, **flags)
+    if opened is None:
         return
+    if profile and not quiet:
+        say_profile(opened, "pretrain")
     say_next(f"liju finetune {split_words(words)[0]}")

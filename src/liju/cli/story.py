@@ -12,7 +12,7 @@ from rich.console import Console
 if TYPE_CHECKING:
     from liju.project import Run
 
-__all__ = ["open_project", "say_next", "split_words", "step", "work"]
+__all__ = ["open_project", "say_next", "say_profile", "split_words", "step", "work"]
 
 
 def split_words(words: Sequence[str]) -> tuple[Path, list[str]]:
@@ -61,24 +61,55 @@ def live_view(quiet: bool) -> Callable[[str], Any] | None:
     return view
 
 
-def open_project(words: Sequence[str], resume: bool = False, quiet: bool = False) -> Run:
+def open_project(
+    words: Sequence[str],
+    resume: bool = False,
+    quiet: bool = False,
+    profile: bool = False,
+    tensorboard: bool = False,
+) -> Run:
     """The run that the words name."""
     from liju.project import open_run
 
     path, overrides = split_words(words)
-    return open_run(path, overrides, resume=resume, tell=teller(quiet), live=live_view(quiet))
+    steps = 0
+    if profile:
+        from liju.train.profile import STEPS as steps
+    return open_run(
+        path,
+        overrides,
+        resume=resume,
+        tell=teller(quiet),
+        live=live_view(quiet),
+        profile=steps,
+        tensorboard=tensorboard,
+    )
 
 
-def step(words: Sequence[str], name: str, resume: bool, quiet: bool) -> Run:
+def step(
+    words: Sequence[str],
+    name: str,
+    resume: bool,
+    quiet: bool,
+    profile: bool = False,
+    tensorboard: bool = False,
+) -> Run:
     """Do one step, and those before it that are not up to date."""
     from liju.project import do
 
-    opened = open_project(words, resume, quiet)
+    opened = open_project(words, resume, quiet, profile, tensorboard)
     do(opened, until=name)
     return opened
 
 
-def work(words: Sequence[str], name: str, resume: bool, quiet: bool) -> Run | None:
+def work(
+    words: Sequence[str],
+    name: str,
+    resume: bool,
+    quiet: bool,
+    profile: bool = False,
+    tensorboard: bool = False,
+) -> Run | None:
     """Do the steps up to `name` (all of them: ""), with the other ranks where the process is one of several.
 
     Only the first rank speaks, and gets the run back.
@@ -86,8 +117,23 @@ def work(words: Sequence[str], name: str, resume: bool, quiet: bool) -> Run | No
     from liju.train.launch import joined
 
     with joined() as world:
-        opened = step(words, name, resume, quiet or not world.first)
+        opened = step(words, name, resume, quiet or not world.first, profile, tensorboard)
     return opened if world.first else None
+
+
+def say_profile(opened: Run, name: str) -> None:
+    """The table of where a training's time went, or why there is none."""
+    import json
+
+    from liju.train.profile import table
+
+    folder = opened.ensure(name).folder
+    path = folder / "profile.json"
+    if path.exists():
+        print(table(json.loads(path.read_text(encoding="utf-8"))))
+        print(f"wrote {shown_path(path)} and trace.json.gz (for ui.perfetto.dev)")
+    else:
+        print(f"no profile: {name} was up to date, or had too few steps; name=another trains anew")
 
 
 def say_next(*commands: str) -> None:

@@ -39,6 +39,8 @@ def finetune(
     validation: Sequence[Example] = (),
     looks: int = 0,
     stop_after: int = 0,
+    profile: int = 0,
+    tensorboard: bool = False,
 ) -> TrainResult:
     """Put the task's output layer on `model` and train it on `examples`, in place.
 
@@ -49,6 +51,7 @@ def finetune(
     With `settings.patience` a part of the examples is held out (`hold_out`), the task's metric is taken on it
     twice a pass, and the model ends with the weights of the best look. `validation`: examples to look at
     instead; `looks`: how often, over the whole training; `stop_after`: the looks after which to stop for now.
+    `profile`, `tensorboard`: as for `liju.train.train`.
     """
     import torch
 
@@ -104,6 +107,8 @@ def finetune(
             live=live,
             stop_after=stop_after * every or None,
             before_step=gradually(model, settings.trainable, count) if gradual else None,
+            profile=profile,
+            tensorboard=tensorboard,
         )
         if settings.patience and not result.stopped:
             _take_best(model, result)

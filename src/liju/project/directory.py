@@ -75,6 +75,8 @@ class Run:
     resume: bool = False
     tell: Tell = print
     live: Callable[[str], Any] | None = None  # a live view for a named training
+    profile: int = 0  # steps of each training to look at: where the time goes
+    tensorboard: bool = False  # trainings are told to TensorBoard too
     done: dict[str, Done] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     cache: dict[str, Any] = field(default_factory=dict)

@@ -170,7 +170,17 @@ def pretrain_step(run: Run, folder: Path) -> dict[str, Any]:
         return {**scores, "samples": written(network, tokenizer, against)}
 
     live = run.live("pretrain") if run.live else None
-    result = train(model, objective, settings, folder, evaluate=evaluate, resume=run.resume, live=live)
+    result = train(
+        model,
+        objective,
+        settings,
+        folder,
+        evaluate=evaluate,
+        resume=run.resume,
+        live=live,
+        profile=run.profile,
+        tensorboard=run.tensorboard,
+    )
     finished(result, "pretrain")
     if not world.first:
         return {}  # what is left to do is the first rank's
@@ -225,6 +235,8 @@ def finetune_step(run: Run, folder: Path) -> dict[str, Any]:
         precision=project.pretrain.precision,
         resume=run.resume,
         live=live,
+        profile=run.profile,
+        tensorboard=run.tensorboard,
     )
     finished(result, "finetune")
     if not World.current().first:

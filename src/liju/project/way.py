@@ -43,8 +43,11 @@ def open_run(
     resume: bool = False,
     tell: Callable[[str], None] = lambda line: None,
     live: Callable[[str], Any] | None = None,
+    profile: int = 0,
+    tensorboard: bool = False,
 ) -> Run:
-    """A project file, checked whole, and its run directory. Nothing is computed yet.
+    """A project file, checked whole, and its run directory. Nothing is computed yet. `profile` and
+    `tensorboard` are those of `liju.train.train`, for each training that is done.
 
     Raises ConfigError with every mistake in the file.
     """
@@ -56,7 +59,7 @@ def open_run(
         return follow_start(follow_preset(tree), path.parent)
 
     project = config.read(path, overrides, checks, follow=follow)
-    return Run(project, path.parent, STEPS, resume, tell, live)
+    return Run(project, path.parent, STEPS, resume, tell, live, profile, tensorboard)
 
 
 def run(path: str | Path = "liju.toml", *overrides: str, resume: bool = False) -> Path:

@@ -16,8 +16,10 @@ from torch import nn
 
 from liju.errors import TrainingError
 from liju.objective.base import Objective
+from liju.train.board import Board
 from liju.train.live import Live, Quiet
 from liju.train.parallel import World
+from liju.train.profile import DATA, Profiler, part
 from liju.train.settings import TrainSettings
 from liju.train.signals import StopRequest
 from liju.train.training import Evaluate, Training
@@ -53,6 +55,8 @@ def train(
     live: Live | None = None,
     stop_after: int | None = None,
     before_step: Callable[[int], None] | None = None,
+    profile: int = 0,
+    tensorboard: bool = False,
 ) -> TrainResult:
     """Train `model` on `objective` in the run directory `folder`.
 
@@ -70,6 +74,9 @@ def train(
 
     The largest micro-batch is tried first, without a trace, so that memory runs out at once or not at all.
 
+    `profile`: steps, after the first few, of which trace.json.gz and profile.json tell where the time went.
+    `tensorboard`: what metrics.jsonl gets is written for TensorBoard too (MissingExtra without its package).
+
     Raises TrainingError where it does, and for more than `max_skips` steps left out (it names tensor and
     samples), CheckpointError for a folder that has a run (without `resume`), or one that cannot be continued.
     """
@@ -83,12 +90,16 @@ def train(
         stack.callback(training.leave)
         if world.first:
             stack.enter_context(training.run.running())
+            if tensorboard:
+                training.run.board = stack.enter_context(Board(training.run.folder, training.step))
         stack.enter_context(world.heard(lambda: training.step))
         if before_step is not None and training.parallel.sharded:
             raise TrainingError("layers cannot be thawed on the way while sharded", hint="sharding=replicate")
         stop = stack.enter_context(StopRequest())
         # The next step's samples are built while this one computes: they depend on its number alone.
         ahead = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="samples"))
+        looks = profile if world.first else 0
+        profiler = stack.enter_context(Profiler(training.run.folder, looks, training.device))
         live.begin(training.step, settings.steps)
         stack.callback(live.end)
         if settings.steps == 0 and training.checkpoint is None:
@@ -100,9 +111,11 @@ def train(
         while training.step < settings.steps and not stopped and not over:
             if before_step is not None:
                 before_step(training.step)
-            count, batches = upcoming.result()
-            upcoming = ahead.submit(training.prepare, training.step + 1)
-            line = training.advance(count, batches)
+            with profiler.step(training.step):
+                with part(DATA):
+                    count, batches = upcoming.result()
+                upcoming = ahead.submit(training.prepare, training.step + 1)
+                line = training.advance(count, batches)
             loss, done = line.get("loss", loss), training.step
             at_end = done == settings.steps
             if "skipped" not in line:

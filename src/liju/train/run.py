@@ -7,6 +7,9 @@ metrics.jsonl       one line a logged step, one an evaluation
 samples.jsonl       text that evaluations gave
 skipped.jsonl       steps that were left out: why, the samples, the first tensor that is not finite
 failure.json        only after a NaN that ended the run: the tensor and the samples
+profile.json        only where it was asked for: where the time of a step went
+trace.json.gz       beside it: the steps that were looked at, operation by operation
+tensorboard/        only where it was asked for: what metrics.jsonl has, for TensorBoard
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from typing import Any
 
 import torch
 
+from liju.train.board import Board
 from liju.train.settings import TrainSettings
 
 __all__ = ["Run", "environment"]
@@ -45,6 +49,7 @@ class Run:
     def __init__(self, folder: Path | str, notice: Callable[[str], None] = lambda text: None):
         self.folder = Path(folder)
         self.notice = notice
+        self.board: Board | None = None  # is told what metrics.jsonl and samples.jsonl get
         self._told = False
 
     @property
@@ -95,10 +100,14 @@ class Run:
     def log(self, line: Mapping[str, Any]) -> None:
         """Add a line to metrics.jsonl."""
         self._append("metrics.jsonl", line)
+        if self.board is not None:
+            self.board.line(line)
 
     def sample(self, line: Mapping[str, Any]) -> None:
         """Add a line to samples.jsonl."""
         self._append("samples.jsonl", line)
+        if self.board is not None:
+            self.board.sample(line)
 
     def skip(self, line: Mapping[str, Any]) -> None:
         """Add a line to skipped.jsonl."""

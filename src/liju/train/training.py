@@ -26,6 +26,7 @@ from liju.train.live import Live
 from liju.train.optimizer import build_optimizer
 from liju.train.parallel import World, by_itself
 from liju.train.probe import Chosen, choose
+from liju.train.profile import OPTIMIZER, part
 from liju.train.run import Run
 from liju.train.same import check_same, fingerprints
 from liju.train.schedule import schedule
@@ -165,14 +166,16 @@ class Training:
                 self.parallel,
                 self.spare,
             )
-        norm = clip(self.model, settings.clip)
+        with part(OPTIMIZER):
+            norm = clip(self.model, settings.clip)
         factor = schedule(settings.schedule, step, settings.steps, settings.warmup_steps)
         skipped = self.judge(measured, norm, batches, seeds)
         moved = None
         if not skipped:
-            self.movement.before(step)
-            self.optimizer.step(factor)
-            moved = self.movement.after()
+            with part(OPTIMIZER):
+                self.movement.before(step)
+                self.optimizer.step(factor)
+                moved = self.movement.after()
         passed = time.perf_counter() - began
         self.state["step"] += 1
         self.state["samples"] += count
