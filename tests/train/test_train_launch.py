@@ -7,14 +7,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import torch.distributed as dist
 from rank_toy import on_ranks
+from torch.distributed import HashStore
 
 from liju.cli import main
 from liju.project import new
 from liju.train import World, joined, sbatch, torchrun
+from liju.train.launch import fresh
 
 TINY = ["pretrain.steps=4", "pretrain.save_every=2", "finetune.epochs=1", "evaluate.baselines=[]"]
 
@@ -28,6 +31,29 @@ def test_a_process_that_nobody_started_as_a_rank_is_alone(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "1")
     with joined() as world:
         assert world == World() and not dist.is_initialized()
+
+
+def test_ranks_that_are_started_again_read_nothing_of_those_before():
+    """torchrun keeps its store, with the addresses of ranks that are gone."""
+    store, found = HashStore(), {}
+
+    def start(rank):
+        own = fresh(store, rank, 3, 20.0)
+        own.set(f"address/{rank}", f"{round_}")
+        found[rank] = [own.get(f"address/{r}").decode() for r in range(3)]
+
+    for round_ in range(3):
+        found.clear()
+        # A rank that comes late must not be taken for the one before it.
+        ranks = [Thread(target=start, args=(rank,)) for rank in ((2, 0, 1), (1, 2, 0), (0, 2, 1))[round_]]
+        for rank in ranks:
+            rank.start()
+            rank.join(0.2)
+        for rank in ranks:
+            rank.join()
+        assert found == {rank: [str(round_)] * 3 for rank in range(3)}
+    with pytest.raises(RuntimeError, match="not all of 3 ranks came within 0 seconds"):
+        fresh(store, 0, 3, 0.2)
 
 
 def test_what_starts_the_ranks():

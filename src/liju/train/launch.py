@@ -6,12 +6,16 @@ WORLD_SIZE; Ray Train has formed the group already.
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
+from uuid import uuid4
 
 from liju.errors import ConfigError, MissingExtra, RankError
 from liju.train import parallel
@@ -41,6 +45,7 @@ def joined() -> Iterator[World]:
         return
     import torch
     import torch.distributed as dist
+    from torch.distributed.rendezvous import rendezvous
 
     ours = not dist.is_initialized()
     if ours:
@@ -55,7 +60,10 @@ def joined() -> Iterator[World]:
             backend = "cpu:gloo,cuda:nccl"  # what is counted and told goes by gloo
         timeout = timedelta(seconds=float(os.environ.get("LIJU_RANK_TIMEOUT", SECONDS)))
         try:
-            dist.init_process_group(backend, timeout=timeout)
+            store, rank, size = next(rendezvous("env://", timeout=timeout))
+            if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+                store = fresh(store, rank, size, timeout.total_seconds())
+            dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timeout)
         except (RuntimeError, ValueError) as error:
             raise RankError(
                 f"rank {os.environ['RANK']} did not find the other ranks: {str(error).splitlines()[0]}",
@@ -69,6 +77,33 @@ def joined() -> Iterator[World]:
         parallel._patient.pop()
         if ours:
             dist.destroy_process_group()
+
+
+def fresh(store: Any, rank: int, size: int, seconds: float) -> Any:
+    """A part of the store that no rank of an earlier start has written in.
+
+    torchrun keeps one store over its restarts, with the addresses of the ranks that are gone
+    (pytorch/pytorch#135712); a new rank that reads one of those finds nobody. Counting the restarts does not
+    help: the machines count each their own. So every rank leaves a sign of its own, the first rank repeats
+    them until each has found its own there.
+    """
+    from torch.distributed import PrefixStore  # pyright: ignore[reportPrivateImportUsage]
+
+    until, own = time.monotonic() + seconds, uuid4().hex
+    signs = [f"liju/sign/{r}" for r in range(size)]
+    store.set(signs[rank], own)
+    while True:
+        if rank == 0:
+            store.set("liju/signs", json.dumps([sign.decode() for sign in store.multi_get(signs)]))
+        seen = json.loads(store.get("liju/signs"))
+        part = f"liju/{seen[0]}"
+        if seen[rank : rank + 1] == [own]:
+            store.set(f"{part}/found/{rank}", "")
+            if rank or store.check([f"{part}/found/{r}" for r in range(size)]):
+                return PrefixStore(part, store)
+        if time.monotonic() > until:
+            raise RuntimeError(f"not all of {size} ranks came within {seconds:.0f} seconds")
+        time.sleep(0.05)
 
 
 def torchrun(words: Sequence[str], ranks: int) -> list[str]:
@@ -130,9 +165,9 @@ def on_ray(words: Sequence[str], workers: int, verb: Callable[[list[str]], int],
     Raises MissingExtra without Ray, RankError when the workers end with an error.
     """
     try:
-        import ray
-        from ray.train import FailureConfig, RunConfig, ScalingConfig
-        from ray.train.torch import TorchConfig, TorchTrainer
+        import ray  # pyright: ignore[reportMissingImports]
+        from ray.train import FailureConfig, RunConfig, ScalingConfig  # pyright: ignore[reportMissingImports]
+        from ray.train.torch import TorchConfig, TorchTrainer  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise MissingExtra("ray[train]", "cluster") from None
     import torch
