@@ -126,7 +126,7 @@ def files(family: str) -> dict[str, str]:
     >>> sorted(files("encdec"))
     ['data/en.txt', 'data/zh.txt', 'pairs.tsv']
     """
-    found = {f"data/{one}.txt": "".join(f"{text}\n" for text in paragraphs(one, 600)) for one in ("en", "zh")}
+    found = {f"data/{one}.txt": "".join(f"{text}\n" for text in paragraphs(one, 600)) for one in ("zh", "en")}
     if family == "encdec":
         found["pairs.tsv"] = "source\ttarget\n" + "".join(f"{a}\t{b}\n" for a, b in pairs(1200))
     else:
