@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch._dynamo  # the first optimizer of a process imports it, which is no part of either side's training
+import torch._dynamo  # the first optimizer of a process imports it: no part of a training
 from trainer import PEERS
 
 import liju  # noqa: F401 - before any training: it sets threads
