@@ -56,6 +56,10 @@ class Causal:
         _, start, end = self.pieces.spans(self.order.take(numbers))
         return np.stack([np.zeros_like(start), end - start], axis=1)
 
+    def documents(self, numbers: np.ndarray) -> np.ndarray:
+        """The document that each of these samples is of."""
+        return self.pieces.spans(self.order.take(numbers))[0]
+
     def sample(self, number: int) -> Sample:
         document, start, end = self.pieces[self.order[number]]
         text = np.concatenate([[self.bos], self.shards.document(document).astype(np.int64), [self.eos]])

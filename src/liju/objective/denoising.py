@@ -72,6 +72,10 @@ class Denoising:
         noise, spans = span_counts(end - start, self.mask_rate)
         return np.stack([end - start - noise + spans + 1, noise + spans + 1], axis=1)
 
+    def documents(self, numbers: np.ndarray) -> np.ndarray:
+        """The document that each of these samples is of."""
+        return self.pieces.spans(self.order.take(numbers))[0]
+
     def sample(self, number: int) -> Sample:
         document, start, end = self.pieces[self.order[number]]
         text = self.shards.document(document)[start:end].astype(np.int64)

@@ -84,6 +84,10 @@ class Masked:
         total = 2 + size_a + np.where(size_b > 0, size_b + 1, 0)
         return np.stack([total, np.zeros_like(total)], axis=1)
 
+    def documents(self, numbers: np.ndarray) -> np.ndarray:
+        """The document that the A of each of these samples is of (its B may be another's)."""
+        return self.chunks.document[self.pairs(numbers)[0]]
+
     def sample(self, number: int) -> Sample:
         (a,), (b,) = self.pairs(np.array([number]))
         chunks, tokens = self.chunks, self.shards.tokens

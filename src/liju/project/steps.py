@@ -14,9 +14,10 @@ from liju.evaluate import bits_per_byte
 from liju.finetune import finetune, pretrained_task
 from liju.finetune.inspection import told as inspected
 from liju.hub import save_bundle
-from liju.objective import held_out
+from liju.objective import held_out_by
 from liju.project.compare import evaluate_step
 from liju.project.directory import Run, Step, Stopped
+from liju.project.groups import groups_of, origins_of
 from liju.project.keys import files_fingerprint, key
 from liju.project.laws import check_laws
 from liju.project.leaks import Kept, evaluation_texts, examples_of, inspection_of
@@ -104,7 +105,9 @@ def samples_step(run: Run, folder: Path) -> dict[str, Any]:
     summary = {"train": _counts(shards), "left_out": kept.left_out}
     if run.ensure("text").summary["held_out"]:
         held = documents(run.ensure("text").folder / "documents", "held_out")
-        shards = write_shards((document.text for document in held), tokenizer, folder / "held_out")
+        origins, texts = origins_of(run, held)
+        shards = write_shards(texts, tokenizer, folder / "held_out")
+        origins.save(shards.folder)
         summary["held_out"] = _counts(shards)
     return summary
 
@@ -156,13 +159,16 @@ def pretrain_step(run: Run, folder: Path) -> dict[str, Any]:
     settings = TrainSettings.of(project.pretrain, seed=project.seed, device=project.device)
     held = (shards / "held_out" / "index.json").exists()
     against = objective_of(project, shards / "held_out", tokenizer) if held else None
+    groups = groups_of(against, shards / "held_out") if against is not None else {}
 
     def evaluate(network: Any, step: int) -> dict[str, Any]:
         if against is None:
             return {"samples": written(network, tokenizer, None)}
         # The whole held-out text at the end, a part of it on the way.
-        found = held_out(network, against, most=0 if step == settings.steps else 512)
-        scores = {k: v for k, v in found.items() if not k.endswith(("_nats", "_count"))}
+        most = against.size if step == settings.steps else min(512, against.size)
+        found = held_out_by(network, against, {key: names[:most] for key, names in groups.items()})
+        sums = ("_nats", "_count")
+        scores = {k: v for k, v in found.items() if k.startswith("loss") or not k.endswith(sums)}
         if objective.name == "causal" and step == settings.steps:
             scores["bits_per_byte"] = bits_per_byte(
                 found["words_nats"], TokenShards(shards / "held_out").bytes
@@ -333,7 +339,7 @@ STEPS = [
     Step(
         "samples",
         ("text", "vocab"),
-        ("samples", "vocab", LEAKS),
+        ("samples", "vocab", LEAKS, "project/groups.py"),
         samples_section,
         samples_step,
         TELL["samples"],

@@ -30,6 +30,7 @@ from liju.evaluate import (
     write_report,
 )
 from liju.project.directory import Done, Run
+from liju.train.live import parts_of
 
 __all__ = ["write_story"]
 
@@ -220,7 +221,23 @@ def _curves(folder: Path, title: str) -> list[Curve]:
                 "held-out", [look["step"] for look in looks], [look["evaluation"]["loss"] for look in looks]
             )
         )
-    return [Curve(f"Loss while {title}", series)]
+    return [Curve(f"Loss while {title}", series), *_parts(looks)]
+
+
+def _parts(looks: list[dict[str, Any]]) -> list[Curve]:
+    """Held-out losses by language and by source, where there are several."""
+    found: dict[str, dict[str, list[tuple[int, float]]]] = {}
+    for look in looks:
+        for kind, losses in parts_of(look["evaluation"])[1].items():
+            for name, loss in losses.items():
+                found.setdefault(kind, {}).setdefault(name, []).append((look["step"], loss))
+    return [
+        Curve(
+            f"Held-out loss by {kind}",
+            [Series(name, [s for s, _ in line], [x for _, x in line]) for name, line in lines.items()],
+        )
+        for kind, lines in found.items()
+    ]
 
 
 def _inspected(seen: dict[str, Any] | None) -> list[Inspected]:

@@ -56,6 +56,11 @@ def pretrain_tell(summary: dict[str, Any]) -> list[str]:
         shown = ("loss", "words_accuracy", "next_sentence_accuracy", "bits_per_byte")
         found = [f"{name} {summary['held_out'][name]:.3f}" for name in shown if name in summary["held_out"]]
         lines.append("held-out: " + ", ".join(found).replace("_", " "))
+        from liju.train.live import parts_of
+
+        for kind, losses in parts_of(summary["held_out"])[1].items():
+            told = ", ".join(f"{name} {loss:.3f}" for name, loss in losses.items())
+            lines.append(f"held-out loss by {kind}: {told}")
     if summary.get("tokens_per_second"):
         lines.append(f"{summary['tokens_per_second']:,.0f} tokens a second ({summary['precision']})")
     return lines

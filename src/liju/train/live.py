@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["Lines", "Live", "Quiet", "Screen", "live_for", "sparkline"]
+__all__ = ["Lines", "Live", "Quiet", "Screen", "live_for", "parts_of", "sparkline"]
 
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -74,6 +74,28 @@ def duration(seconds: float) -> str:
     return f"{minutes}:{rest:02d}" if minutes else f"{rest} s"
 
 
+def parts_of(scores: Mapping[str, float]) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """Scores of the whole, and losses of its parts by what the parts are.
+
+    >>> parts_of({"loss": 2.5, "loss/zh": 3.0, "loss/en": 2.0, "loss/source/a/b.txt": 3.0})
+    ({'loss': 2.5}, {'language': {'zh': 3.0, 'en': 2.0}, 'source': {'a/b.txt': 3.0}})
+    """
+    whole: dict[str, float] = {}
+    parts: dict[str, dict[str, float]] = {}
+    for name, value in scores.items():
+        if not name.startswith("loss/"):
+            whole[name] = value
+        elif name.startswith("loss/source/"):
+            parts.setdefault("source", {})[name.removeprefix("loss/source/")] = value
+        else:
+            parts.setdefault("language", {})[name.removeprefix("loss/")] = value
+    return whole, parts
+
+
+def _listed(scores: Mapping[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in scores.items())
+
+
 class Lines:
     """One plain line every `interval` seconds, and one an evaluation. Speed and time left are of the whole
     time since the start, evaluations and checkpoints included."""
@@ -105,8 +127,10 @@ class Lines:
         self._print(f"step {self.done}/{self.steps}  loss {line['loss']:.4f}  {self.speed()}")
 
     def evaluation(self, step: int, scores: Mapping[str, float], text: str = "") -> None:
-        shown = "  ".join(f"{name} {value:.4g}" for name, value in scores.items())
-        self.scores = f"step {step}  {shown}"
+        whole, parts = parts_of(scores)
+        lines = [f"step {step}  {_listed(whole)}"]
+        lines += [f"  by {kind}  {_listed(losses)}" for kind, losses in parts.items()]
+        self.scores = "\n".join(lines)
         self._print(f"held out  {self.scores}")
         if text:
             self._print(text)
