@@ -10,6 +10,7 @@ from liju.evaluate import (
     Curve,
     Example,
     Generated,
+    Inspected,
     Law,
     Piece,
     Report,
@@ -71,7 +72,9 @@ def full_report() -> Report:
         "language": [chance.choice(["zh"] * 9 + ["en"]) for _ in expected],
     }
     whole = Slice("all", "all", measure.size, measure.value, bootstrap(measure))
+    inspected = [Inspected("Labels", ("label", "examples"), [("neg", 98), ("pos", 102)], "Even.")]
     return Report(
+        inspected=inspected,
         title="chinese-reviews",
         lead="An encoder of 3.4 million parameters, pre-trained on 42 MB of Chinese and English text, "
         "fine-tuned to tell good reviews from bad ones.",

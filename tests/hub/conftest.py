@@ -112,7 +112,7 @@ def shapes() -> dict[str, tuple[TransformerConfig, dict[str, int]]]:
         "Llama, biases": (decoder(bias=True), {}),
         "Qwen2ForCausalLM": (decoder(qkv_bias=True, norm_eps=1e-6, rope_theta=1e6), {}),
         "Qwen3ForCausalLM": (decoder(qk_norm=True, d_k=6, num_kv_heads=1), {}),
-        "T5ForConditionalGeneration": (encdec(num_decoder_layers=2), {}),
+        "T5ForConditionalGeneration": (encdec(num_decoder_layers=2, tied=True), {}),
         "T5 v1.1": (encdec(tied=False, gated=True, activation="gelu_tanh", d_k=6), {}),
         "BertForTokenClassification": (TransformerConfig(**typed, head="none", pooler=False), {"tag": 5}),
         "BertForQuestionAnswering": (TransformerConfig(**typed, head="none", pooler=False), {"span": 2}),

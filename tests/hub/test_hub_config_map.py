@@ -121,8 +121,8 @@ def test_every_tensor_is_used_exactly_once(config):
         ),
         ("decoder", {"attention_scale": 1.0}, None),
         ("encdec", {}, "T5ForConditionalGeneration"),
-        ("encdec", {"tied": False}, "T5ForConditionalGeneration"),
-        ("encdec", {"logit_scale": None}, None),
+        ("encdec", {"tied": True}, "T5ForConditionalGeneration"),
+        ("encdec", {"tied": True, "logit_scale": None}, None),
         ("encdec", {"position": "rope"}, None),
     ],
 )

@@ -95,11 +95,14 @@ class Transformer(nn.Module):
         return logits.float() if logits.dtype.itemsize < 4 else logits
 
     def vocabulary(
-        self, name: str, hidden: Float[Tensor, "target d_model"]
+        self, name: str, hidden: Float[Tensor, "target d_model"], least: int = 0
     ) -> tuple[Float[Tensor, "target d_embedding"], Tensor, Tensor | None, float] | None:
         """What the logits of the words head are a linear map of, its weight, its bias, and the cap on the
-        logits (0: none): for a loss that never makes all of them at once. None for another head."""
+        logits (0: none): for a loss that never makes all of them at once. None for another head, and where
+        there are fewer than `least` logits."""
         if name not in self.heads or not isinstance(head := self.heads[name], WordsHead):
+            return None
+        if len(hidden) * self.config.vocab_size < least:
             return None
         return *head.linear(self._narrow(hidden), self.token.weight), head.softcap
 

@@ -79,8 +79,8 @@ def losses(
 def _linear(model: Predicts, name: str, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor | None, float] | None:
     """What a head's logits are a linear map of, where they are too many to be made at once."""
     ask = getattr(model, "vocabulary", None)
-    linear = None if ask is None else ask(name, hidden)
-    if linear is None or len(hidden) * len(linear[1]) < LARGE:
+    linear = None if ask is None else ask(name, hidden, LARGE)
+    if linear is None:
         return None
     # A weight that is spread over ranks (DTensor) has products of its own kind.
     plain = all(type(x) in (Tensor, torch.nn.Parameter) for x in linear[:3] if x is not None)
