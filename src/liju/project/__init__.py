@@ -12,6 +12,7 @@ leaks      no evaluation example in the training text (law 8)
 laws       the laws, checked on the very model that was trained
 compare    the fine-tuned model beside simpler systems
 views      samples as the model sees them
+groups     which held-out samples are of which language and source
 story      report.html
 checking   what a project file will do, before it is done
 template   a project file that runs as it is

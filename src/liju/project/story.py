@@ -74,6 +74,8 @@ def write_story(run: Run) -> Path:
             "precision": summary["precision"],
             "tokens a second": f"{summary['tokens_per_second']:,.0f}",
         }
+        if (folder / "profile.json").exists():
+            report.model |= {"time of a step": _time(folder / "profile.json")}
         report.seen = [
             Seen(seen["caption"], [Piece(**piece) for piece in seen["pieces"]])
             for seen in summary["samples_seen"]
@@ -222,6 +224,14 @@ def _curves(folder: Path, title: str) -> list[Curve]:
             )
         )
     return [Curve(f"Loss while {title}", series), *_parts(looks)]
+
+
+def _time(path: Path) -> str:
+    """Where a step's time went, the most first."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    rows = sorted(found["parts"].items(), key=lambda row: -row[1]["ms"])
+    shares = ", ".join(f"{name} {100 * row['share']:.0f} %" for name, row in rows)
+    return f"{found['step_ms']:,.1f} ms: {shares}"
 
 
 def _parts(looks: list[dict[str, Any]]) -> list[Curve]:
