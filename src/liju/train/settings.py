@@ -73,6 +73,11 @@ class TrainSettings:
                 raise ConfigError(f"{name} must be at least {low}, not {getattr(self, name)}")
         if self.patience and not self.best:
             raise ConfigError("patience needs a score to watch", hint="best = the key of evaluate's answer")
+        if self.optimizer == "muon" and self.tensor_parallel > 1:
+            raise ConfigError(
+                "muon needs whole matrices, and tensor_parallel cuts them twice",
+                hint='optimizer = "adamw", or sharding = "shard" without tensor_parallel',
+            )
         if not 0 < self.layer_decay <= 1:
             raise ConfigError(f"layer_decay is a factor a block, in (0, 1], not {self.layer_decay}")
         for name in ("learning_rate", "muon_learning_rate"):

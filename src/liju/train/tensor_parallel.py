@@ -8,6 +8,7 @@ arXiv:2205.05198). The vocabulary is cut too: no rank has all logits of a place.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -35,6 +36,8 @@ def split_decoder(model: nn.Module, mesh: Any) -> list[nn.Parameter]:
 
     size = mesh.size()
     check(model, size)
+    # It tells every rank that weights which are cut twice are gathered in two messages.
+    logging.getLogger("torch.distributed.tensor._redistribute").setLevel(logging.ERROR)
     assert isinstance(model, Transformer) and model.decoder is not None
     decoder = model.decoder
 
@@ -55,7 +58,8 @@ def split_decoder(model: nn.Module, mesh: Any) -> list[nn.Parameter]:
         return (x.redistribute(placements=[Shard(1)]).to_local(), *args[1:])
 
     def whole(module: nn.Module, args: Any, x: Tensor) -> Tensor:
-        return gathered(x).to_local(grad_placements=[Partial()])  # type: ignore[operator]
+        # A copy: FSDP hooks what the model gives, and warns of a view.
+        return gathered(x).to_local(grad_placements=[Partial()]).clone()  # type: ignore[operator]
 
     def rows() -> RowwiseParallel:
         return RowwiseParallel(output_layouts=Shard(1))
