@@ -132,7 +132,7 @@ class Model(Section):
     """Step 3: the network. `switches` takes any field of liju.model.TransformerConfig."""
 
     path: str = ""
-    """start from this model folder (Hugging Face's or liju's; package:NAME/inside, $NAME/inside): its
+    """start from this model folder or run (Hugging Face's or liju's; package:NAME/inside, $NAME/inside): its
     architecture, vocabulary and weights; there is no pre-training then"""
     preset: str = ""
     """a published system (liju show presets lists them); what the file leaves out follows from it"""

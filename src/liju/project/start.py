@@ -10,6 +10,7 @@ from typing import Any
 
 from liju.config import Problem, Project, Source
 from liju.errors import BundleError, LijuError
+from liju.finetune import find_bundle
 from liju.hub import Bundle, from_json, load_bundle
 from liju.hub.files import read_json
 from liju.model import TransformerConfig
@@ -23,10 +24,13 @@ FREE = ("vocab_size", "max_length", "dropout")
 
 
 def model_folder(path: str, base: Path) -> Path:
-    """The folder that `[model] path` means: package:NAME/inside, $NAME/inside, or from the project file.
+    """The folder that `[model] path` means: package:NAME/inside, $NAME/inside, or from the project file; of a
+    run directory its newest model.
 
     Raises DataError with what is there instead, where it has no config.json.
     """
+    if (base / path / "run.json").exists():
+        return find_bundle(base / path)
     found = resolve(Source(path=f"{path.rstrip('/')}/config.json", format="text"), base)
     return Path(found[0].path).parent
 
