@@ -34,6 +34,8 @@ def finetune(
     seed: int = 0,
     device: str = "auto",
     precision: str = "auto",
+    sharding: str = "auto",
+    recompute: str = "off",
     resume: bool = False,
     live: Live | None = None,
     validation: Sequence[Example] = (),
@@ -51,7 +53,8 @@ def finetune(
     With `settings.patience` a part of the examples is held out (`hold_out`), the task's metric is taken on it
     twice a pass, and the model ends with the weights of the best look. `validation`: examples to look at
     instead; `looks`: how often, over the whole training; `stop_after`: the looks after which to stop for now.
-    `profile`, `tensorboard`: as for `liju.train.train`.
+    `sharding`, `recompute`: as in [pretrain]; each gives the same weights to rounding. `profile`,
+    `tensorboard`: as for `liju.train.train`.
     """
     import torch
 
@@ -87,6 +90,8 @@ def finetune(
         seed=seed,
         device=device,
         precision=precision,
+        sharding=sharding,
+        recompute=recompute,
         compile="off",
         evaluate_every=every,
         best=task.metric if validation else "",
@@ -112,6 +117,7 @@ def finetune(
         )
         if settings.patience and not result.stopped:
             _take_best(model, result)
+            World.current().agree(model)  # the first rank alone has looked
         if adapted and not result.stopped:
             if World.current().first:
                 _keep_adapter(model, Path(folder))

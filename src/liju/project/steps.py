@@ -239,6 +239,8 @@ def finetune_step(run: Run, folder: Path) -> dict[str, Any]:
         seed=project.seed,
         device=project.device,
         precision=project.pretrain.precision,
+        sharding=project.pretrain.sharding,
+        recompute=project.pretrain.recompute,
         resume=run.resume,
         live=live,
         profile=run.profile,
