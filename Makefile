@@ -26,7 +26,7 @@ docs: .venv/dev.stamp  ## both languages, into site/
 	$(BIN)/python docs/build.py
 
 bench: .venv/dev.stamp  ## measured against peers, each a ratio
-	for script in bench/*.py; do $(BIN)/python $$script || exit 1; done
+	for script in bench/*.py bench/train/speed.py; do $(BIN)/python $$script || exit 1; done
 
 clean:
 	rm -rf .venv site runs recipes/runs
