@@ -102,12 +102,12 @@ JOBS = {
     ),
     "weibo": Job(
         "chinese", "tagging", [read("weibo-ner/train.bmes.gz", "conll")],
-        [read("weibo-ner/test.bmes.gz", "conll")], length=180,
+        [read("weibo-ner/test.bmes.gz", "conll")], length=160,
         told={"epochs": 3, "batch_tokens": 1024, "learning_rate": 1e-3},
     ),
     "cmrc": Job(
         "chinese", "answering", [read("cmrc2018/cmrc2018_dev.squad.json.gz", "squad")],
-        [read("cmrc2018/cmrc2018_trial.squad.json.gz", "squad")], length=256,
+        [read("cmrc2018/cmrc2018_trial.squad.json.gz", "squad")], length=160,
         told={"limit": 400, "batch_tokens": 2048, "learning_rate": 5e-4}, tests=300,
     ),
     "multi30k": Job(

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 
 import liju  # noqa: F401 - sets threads
 from liju.config import Evaluate, Finetune
@@ -36,13 +37,19 @@ class Peer:
         self.transformers, self.task, self.words, self.settings = transformers, task, words, settings
         _ = transformers.Trainer, transformers.TrainingArguments  # imported here, outside of what is timed
         self.tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(folder)
-        self.model = getattr(transformers, self.model_class).from_pretrained(folder)
+        config = transformers.AutoConfig.from_pretrained(folder)
+        self.types = getattr(config, "type_vocab_size", 0) > 1  # whether it tells the second text of a pair
+        self.model = self.network(folder)
         for module in self.model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = settings.dropout
             elif isinstance(getattr(module, "dropout", None), float):
                 module.dropout = settings.dropout  # Marian's layers hold rates, not modules
         self.size = 0
+
+    def network(self, folder: Path) -> Any:
+        """The model as transformers loads it."""
+        return getattr(self.transformers, self.model_class).from_pretrained(folder)
 
     def features(self, examples: Sequence[Any], train: bool) -> list[dict[str, Any]]:
         raise NotImplementedError
@@ -90,16 +97,46 @@ class Peer:
         return seconds, time.process_time() - began, answers
 
 
+class Pooled(torch.nn.Module):
+    """RoFormerModel with BERT's pooler and a layer: its own class for sequences has another head."""
+
+    def __init__(self, base: Any, folder: Path, dropout: float):
+        super().__init__()
+        tensors = load_file(folder / "liju.safetensors")
+        self.base, self.dropout = base, torch.nn.Dropout(dropout)
+        self.pooler, self.head = (linear(tensors, name) for name in ("pooler", "heads.label"))
+
+    def forward(self, input_ids: Any, attention_mask: Any, labels: Any = None) -> dict[str, Any]:
+        first = self.base(input_ids, attention_mask=attention_mask).last_hidden_state[:, 0]
+        logits = self.head(self.dropout(self.pooler(first).tanh()))
+        loss = {} if labels is None else {"loss": torch.nn.functional.cross_entropy(logits, labels)}
+        return {**loss, "logits": logits}
+
+
+def linear(tensors: dict[str, Any], name: str) -> torch.nn.Linear:
+    weight = tensors[f"{name}.weight"]
+    found = torch.nn.Linear(weight.shape[1], weight.shape[0])
+    found.load_state_dict({"weight": weight, "bias": tensors[f"{name}.bias"]})
+    return found
+
+
 class Classifier(Peer):
     model_class = "AutoModelForSequenceClassification"
+
+    def network(self, folder: Path) -> Any:
+        config = self.transformers.AutoConfig.from_pretrained(folder)
+        if config.model_type != "roformer":
+            return super().network(folder)
+        return Pooled(self.transformers.RoFormerModel.from_pretrained(folder), folder, self.settings.dropout)
 
     def features(self, examples: Sequence[Any], train: bool) -> list[dict[str, Any]]:
         pairs = [e.values["pair"] for e in examples] if self.task.pairs else None
         found = self.tokenizer(
             [e["text"] for e in examples], pairs, truncation=True, max_length=self.task.max_length
         )
+        names = ("input_ids", "attention_mask", *(["token_type_ids"] if pairs and self.types else []))
         return [
-            {**{name: found[name][i] for name in found}, "labels": self.task.number[e["label"]]}
+            {**{name: found[name][i] for name in names}, "labels": self.task.number[e["label"]]}
             for i, e in enumerate(examples)
         ]
 
@@ -154,6 +191,10 @@ class Tagger(Peer):
 class Answerer(Peer):
     model_class = "AutoModelForQuestionAnswering"
 
+    @property
+    def names(self) -> list[str]:
+        return ["input_ids", "attention_mask", *(["token_type_ids"] if self.types else [])]
+
     def windows(self, examples: Sequence[Any]) -> Any:
         return self.tokenizer(
             [e["question"] for e in examples], [e["context"] for e in examples], truncation="only_second",
@@ -173,15 +214,13 @@ class Answerer(Peer):
             if whole:
                 first = max(at for at in inside if offsets[at][0] <= answer["begin"])
                 last = min(at for at in inside if offsets[at][1] >= answer["end"])
-            names = ("input_ids", "token_type_ids", "attention_mask")
-            row = {name: found[name][i] for name in names}
+            row = {name: found[name][i] for name in self.names}
             rows.append({**row, "start_positions": first, "end_positions": last})
         return rows
 
     def answers(self, trainer: Any, examples: Sequence[Any], decoding: Evaluate) -> list[dict[str, Any]]:
         found = self.windows(examples)
-        names = ("input_ids", "token_type_ids", "attention_mask")
-        rows = [{name: found[name][i] for name in names} for i in range(len(found["input_ids"]))]
+        rows = [{name: found[name][i] for name in self.names} for i in range(len(found["input_ids"]))]
         starts, ends = trainer.predict(rows).predictions[:2]
         best: list[tuple[float, str]] = [(-math.inf, "")] * len(examples)
         longest, count = self.task.longest or 30, 20
