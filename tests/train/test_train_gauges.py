@@ -2,13 +2,17 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from train_toy import Toy, toy_model, toy_settings
 
-from liju.train import Quiet, Run, World, train
+from liju.samples.batch import assemble
+from liju.samples.steps import Steps
+from liju.train import Quiet, Run, World, train, training
 from liju.train.gauges import EVERY, GATHER, Movement, Stragglers, peak_memory
+from liju.train.work import Work
 
 
 class Two(World):
@@ -27,6 +31,21 @@ def test_metrics_have_memory_every_step_and_the_size_of_an_update_now_and_then(t
     assert [line["step"] for line in lines if "update_ratio" in line] == [1, EVERY + 1]
     assert all(0 < line["update_ratio"] < 1 for line in lines if "update_ratio" in line)
     assert "rank_seconds" not in json.dumps(lines)  # one rank has none to wait for
+
+
+@pytest.mark.parametrize("family", ["encoder", "decoder", "encdec"])
+def test_mfu_is_the_useful_work_over_the_time_and_the_peak(tmp_path, monkeypatch, family):
+    """Of a machine of a million operations a second, so that no digit is rounded away."""
+    real = training.choose
+    slow = lambda *given, **more: replace(real(*given, **more), peak_flops=1e6)  # noqa: E731
+    monkeypatch.setattr(training, "choose", slow)
+    objective, settings = Toy(family), toy_settings(steps=3)
+    train(toy_model(family), objective, settings, tmp_path)
+    work, steps = Work.of(toy_model(family)), Steps(objective, settings.batch_tokens, settings.seed)
+    for line in Run(tmp_path).metrics():
+        samples = [objective.sample(int(number)) for number in steps.numbers(line["step"] - 1)]
+        whole = work.flops([assemble([sample], pad=objective.pad) for sample in samples])
+        assert line["mfu"] == pytest.approx(whole / line["seconds"] / 1e6, rel=5e-3)
 
 
 def test_the_ratio_is_that_of_the_weights_before_and_after(tmp_path):

@@ -49,6 +49,18 @@ def test_a_terminal_gets_a_panel_and_no_color_is_respected(monkeypatch):
     assert not any(f"\x1b[3{color}m" in text for color in range(8))
 
 
+def test_losses_of_languages_and_sources_have_lines_of_their_own():
+    file = io.StringIO()
+    live = live_for(Console(file=file))
+    scores = {"loss": 2.5, "words_accuracy": 0.5, "loss/zh": 3.0, "loss/en": 2.0, "loss/source/a/b.txt": 4.0}
+    live.evaluation(5, scores)
+    assert file.getvalue().splitlines() == [
+        "held out  step 5  loss 2.5  words_accuracy 0.5",
+        "  by language  zh 3  en 2",
+        "  by source  a/b.txt 4",
+    ]
+
+
 def test_quiet_is_quiet(capsys):
     watch(live_for(quiet=True))
     assert capsys.readouterr().out == ""
