@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -85,6 +86,20 @@ def test_states(tmp_path):
     assert found["failed"].error == "step 7: not a finite number"
     os.utime(far / "metrics.jsonl", (1, 1))
     assert {one.name: one.state for one in trainings(tmp_path)}["far"] == "stopped"
+
+
+def test_a_real_run_is_running_until_it_is_killed(tmp_path):
+    toy = Path(__file__).parents[1] / "train/train_toy.py"
+    words = [sys.executable, str(toy), str(tmp_path / "one"), "decoder", "adamw", "new", "100000"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline().strip() == "1"  # a step is done
+        assert [one.state for one in trainings(tmp_path)] == ["running"]
+    finally:
+        process.kill()
+        process.communicate()
+    (killed,) = trainings(tmp_path)
+    assert killed.state == "stopped" and killed.error == "" and killed.steps == 100000
 
 
 def test_projects_show_their_newest_steps_and_the_keys_that_differ(tmp_path, capsys):
