@@ -43,6 +43,7 @@ def ranked(rank, port, folder):
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_ranks_tune_as_one(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -144,7 +144,7 @@ def in_bfloat16(folder, tensor_parallel):
     kept(folder, "resumed", model)
 
 
-@pytest.mark.parametrize("tensor_parallel", [1, 2])
+@pytest.mark.parametrize("tensor_parallel", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_bfloat16_on_ranks_is_that_of_one_process(tmp_path, tensor_parallel):
     on_ranks(2, in_bfloat16, tmp_path, tensor_parallel)
     straight, resumed = (torch.load(tmp_path / f"{name}.pt") for name in ("straight", "resumed"))
