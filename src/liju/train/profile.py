@@ -158,7 +158,8 @@ def _parts(events: Sequence[Any], count: int, on_device: bool) -> dict[str, Any]
 
     if on_device:
         _on_device(events, roots, add)
-        idle = max(0.0, whole - sum(spent.values()))
+        whole = max(whole, sum(spent.values()))  # kernels of several streams may run at once
+        idle = whole - sum(spent.values())
         waited = sum(e.time_range.elapsed_us() for e in cpu if e.name == DATA and _within(e, roots))
         spent["waiting for data"] = min(idle, waited)
         spent["idle"] = idle - spent["waiting for data"]
@@ -168,12 +169,11 @@ def _parts(events: Sequence[Any], count: int, on_device: bool) -> dict[str, Any]
                 below = sum(child.time_range.elapsed_us() for child in event.cpu_children)
                 where = "between operations" if event is root else where
                 add(event.name, where, event.time_range.elapsed_us() - below)
-    total = sum(spent.values()) or 1.0
     longest = sorted(operations.items(), key=lambda item: -item[1][1])[:OPERATIONS]
     return {
-        "step_ms": round(total / len(roots) / 1e3, 4),
+        "step_ms": round(whole / len(roots) / 1e3, 4),
         "parts": {
-            name: {"ms": round(spent[name] / len(roots) / 1e3, 4), "share": round(spent[name] / total, 6)}
+            name: {"ms": round(spent[name] / len(roots) / 1e3, 4), "share": round(spent[name] / whole, 6)}
             for name in PARTS
             if spent[name] > 0
         },
