@@ -2,13 +2,15 @@
 
 import gzip
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.autograd import DeviceType
 from train_toy import Toy, toy_model, toy_settings
 
 from liju.train import Run, train
-from liju.train.profile import PARTS, WARM, Profiler, part, table
+from liju.train.profile import PARTS, WARM, Profiler, _parts, part, table
 
 FAMILIES = ["encoder", "decoder", "encdec"]
 
@@ -81,3 +83,41 @@ def test_too_few_steps_leave_no_profile_and_an_error_no_torn_one(tmp_path):
                 torch.ones(3)
     assert profiler.found["steps"] == [WARM + 2]
     assert profiler.found["parts"]["waiting for data"]["share"] > 0
+
+
+def event(name, start, end, parent=None, kernels=(), device=DeviceType.CPU):
+    """What a profiler tells of an operation, in microseconds."""
+    time = SimpleNamespace(start=start, end=end, elapsed_us=lambda: end - start)
+    kernels = [SimpleNamespace(name=kernel, duration=duration) for kernel, duration in kernels]
+    made = SimpleNamespace(name=name, time_range=time, cpu_parent=parent, cpu_children=[], kernels=kernels)
+    made.device_type = device
+    if parent is not None:
+        parent.cpu_children.append(made)
+    return made
+
+
+def test_on_a_gpu_kernels_belong_to_what_started_them():
+    """Two steps of 100 us, the first not counted; the backward pass has a thread of its own."""
+    before, step = event("liju: step", 0, 100), event("liju: step", 200, 300)
+    optimizer = event("liju: optimizer", 280, 295, step)
+    events = [
+        *(before, step, optimizer, event("liju: data", 201, 208, step)),
+        event("aten::mm", 10, 20, before, [("gemm", 9)]),
+        event("aten::mm", 210, 220, step, [("gemm", 20), ("gemm", 2)]),
+        event("aten::mm", 281, 282, optimizer, [("gemm", 5)]),
+        event("autograd::engine::evaluate_function: BmmBackward0", 230, 240, None, [("gemm", 10)]),
+    ]
+    for name, start, end in (("gemm", 210, 230), ("gemm", 230, 232), ("gemm", 240, 250), ("gemm", 282, 287)):
+        events.append(event(name, start, end, device=DeviceType.CUDA))  # linked: not counted again
+    events.append(event("triton_red_fused_native_layer_norm_3", 250, 258, device=DeviceType.CUDA))
+    events.append(event("liju: step", 200, 300, device=DeviceType.CUDA))  # the range, told once more
+    found = _parts(events, 1, on_device=True)
+    assert found["step_ms"] == 0.1
+    assert {name: round(1000 * row["ms"]) for name, row in found["parts"].items()} == {
+        "matrix products": 22,
+        "attention": 10,
+        "norms": 8,
+        "optimizer": 5,
+        "waiting for data": 7,
+        "idle": 48,
+    }
