@@ -2,7 +2,7 @@
 
 Every way trains the same steps of the same text (so many tokens a step, over all ranks): one process; N ranks
 that each have the whole model; N ranks that share the weights; N ranks that share each sample. The ways take
-turns, `rounds` times; a round's rate is that of its steps after the first three. `wall` is the clock. `cpu` is
+turns, `rounds` times; a round's rate is that of its steps after the first three. `wall` is the clock, `cpu`
 the first rank's time on its core: other work on the machine disturbs it less, and it leaves out what the rank
 waits for another. Beside it stands the product of two matrices on one process and on N at once: what the
 machine itself gives.
