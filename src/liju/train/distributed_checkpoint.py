@@ -60,7 +60,7 @@ class Saver:
         import torch.distributed as dist
 
         self.root, self.world = root, world
-        self.group = dist.new_group(backend="gloo")  # its messages come between no others
+        self.group: Any = dist.new_group(backend="gloo")  # its messages come between no others
         self.running: Future[Path] | None = None
 
     def begin(
@@ -108,12 +108,12 @@ class Saver:
         if not error:
             try:
                 # Its log tells of every shard; what goes wrong is raised.
-                writer = dcp.HuggingFaceStorageWriter(str(temporary), save_distributed=True)
-                dcp.save(dict(tensors), storage_writer=writer, process_group=self.group)
+                writer = dcp.HuggingFaceStorageWriter(str(temporary), save_distributed=True)  # pyright: ignore[reportPrivateImportUsage]
+                dcp.save(dict(tensors), storage_writer=writer, process_group=self.group)  # pyright: ignore[reportPrivateImportUsage]
                 for path in temporary.glob(f"shard-{self.world.rank + 1:05d}-*.safetensors"):
                     checkpoints.flush(path)
                     files[path.name] = (path.stat().st_size, checkpoints.digest(path))
-            except (dcp.CheckpointException, OSError) as raised:
+            except (dcp.CheckpointException, OSError) as raised:  # pyright: ignore[reportPrivateImportUsage]
                 error = _reason(raised)
         every: list[Any] = [None] * self.world.size
         dist.all_gather_object(every, (files, error), group=self.group)
@@ -152,7 +152,7 @@ def read(folder: Path, model: nn.Module, optimizer: Optimizer | None) -> None:
     """
     import torch.distributed.checkpoint as dcp
 
-    reader = dcp.HuggingFaceStorageReader(str(folder))
+    reader = dcp.HuggingFaceStorageReader(str(folder))  # pyright: ignore[reportPrivateImportUsage]
     saved = {name: list(entry.size) for name, entry in reader.read_metadata().state_dict_metadata.items()}  # type: ignore[union-attr]
     own = weights(model)
     known = {name for name in saved if name in own or name.rpartition(".")[0] not in own}
@@ -164,7 +164,7 @@ def read(folder: Path, model: nn.Module, optimizer: Optimizer | None) -> None:
     alone = not any(hasattr(tensor, "placements") for tensor in own.values())
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)  # so it is meant
-        dcp.load(tensors, storage_reader=reader, no_dist=alone)
+        dcp.load(tensors, storage_reader=reader, no_dist=alone)  # pyright: ignore[reportPrivateImportUsage]
 
 
 def _staged(tensor: Tensor) -> Tensor:
@@ -183,7 +183,7 @@ def _staged(tensor: Tensor) -> Tensor:
     )
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """What was wrong on the rank where it was."""
     failures = getattr(error, "failures", None)
     if failures:

@@ -65,7 +65,7 @@ def split_decoder(model: nn.Module, mesh: Any) -> list[nn.Parameter]:
         return RowwiseParallel(output_layouts=Shard(1))
 
     for block in decoder.blocks:
-        plan = {f"attention.{name}": ColwiseParallel() for name in ("W_q", "W_k", "W_v")}
+        plan: dict[str, Any] = {f"attention.{name}": ColwiseParallel() for name in ("W_q", "W_k", "W_v")}
         plan |= {"attention.W_o": rows(), "feedforward.W_1": ColwiseParallel(), "feedforward.W_2": rows()}
         if block.feedforward.W_gate is not None:  # type: ignore[union-attr]
             plan["feedforward.W_gate"] = ColwiseParallel()
@@ -132,8 +132,9 @@ def _losses(
     """As `liju.objective.losses`, of a decoder that is cut."""
     batch = _even(batch, mesh.size())
     hidden = model(batch).flatten(0, 1)
-    targets, head = batch.targets["words"], model.heads["words"]
-    weight = model.token.weight if head.projection is None else head.projection.weight
+    targets = batch.targets["words"]
+    head: Any = model.heads["words"]
+    weight: Any = model.token.weight if head.projection is None else head.projection.weight
     hidden = hidden.index_select(0, targets.index)
     if head.scale is not None:
         hidden = hidden * head.scale
