@@ -21,7 +21,7 @@ from liju.samples.steps import Steps
 from liju.train import checkpoint as checkpoints
 from liju.train.diagnosis import ELSEWHERE, Finding, failure, find
 from liju.train.distributed_checkpoint import Saver, agreed_newest
-from liju.train.gauges import Movement, Stragglers, peak_memory
+from liju.train.gauges import Movement, Stragglers, give_back, peak_memory
 from liju.train.live import Live
 from liju.train.optimizer import build_optimizer
 from liju.train.parallel import World, by_itself
@@ -187,6 +187,7 @@ class Training:
             return {"step": self.step, **skipped, **told, "samples": self.state["samples"]}
         if (ranks := self.stragglers.add(measured.own_seconds, self.world)) is not None:
             self.tell_ranks(ranks)
+        give_back(step)
         peak = self.chosen.peak_flops * self.world.tensor_parallel  # of those that share these batches
         return {
             "step": self.step,
