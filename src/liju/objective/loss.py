@@ -92,7 +92,7 @@ def _parts(model: Predicts, name: str, targets: Targets) -> Iterable[Targets]:
     size = getattr(getattr(model, "config", None), "vocab_size", 0)
     if name != "words" or targets.loss != "class" or not size:
         return [targets]
-    rows = chunk_rows(size, targets.index.device)
+    rows = chunk_rows(size, targets.index.device.type)
     parts = zip(*(x.split(rows) for x in (targets.index, targets.value, targets.weight)), strict=True)
     return [Targets(*part) for part in parts]
 

@@ -18,13 +18,13 @@ LARGE = 1 << 20
 CHUNK_CPU, CHUNK_GPU = 1 << 22, 1 << 28
 
 
-def chunk_rows(vocab: int, device: torch.device) -> int:
+def chunk_rows(vocab: int, device: str) -> int:
     """How many rows of logits are made at once.
 
-    >>> chunk_rows(8192, torch.device("cpu"))
+    >>> chunk_rows(8192, "cpu")
     512
     """
-    return max(16, (CHUNK_CPU if device.type == "cpu" else CHUNK_GPU) // vocab)
+    return max(16, (CHUNK_CPU if device == "cpu" else CHUNK_GPU) // vocab)
 
 
 def linear_cross_entropy(
@@ -57,7 +57,7 @@ def linear_cross_entropy(
     """
     kind = hidden.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
-    rows = rows or chunk_rows(weight.shape[0], hidden.device)
+    rows = rows or chunk_rows(weight.shape[0], hidden.device.type)
     return _Chunks.apply(hidden, weight, bias, value, share, smoothing, softcap, rows, dtype)  # type: ignore[return-value]
 
 

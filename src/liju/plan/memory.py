@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-import torch
-
 from liju.model.config import TransformerConfig
-from liju.objective.vocabulary import LARGE, chunk_rows
 from liju.plan.parameters import count_parameters
 
 __all__ = ["Memory", "kv_cache_bytes", "serving_memory", "training_memory"]
@@ -97,8 +94,11 @@ def training_memory(
     if precision == "bfloat16":
         kept += 2 * matrices  # autocast keeps a narrow copy of each matrix until the step is over
     logits = outputs * 12  # log-softmax and two gradients, in float32
+    # Here, not above: a table of sizes needs no torch.
+    from liju.objective.vocabulary import LARGE, chunk_rows
+
     if outputs >= LARGE:  # a few rows at a time, and the gradient of the projection, which waits for its turn
-        rows = min(predicting, chunk_rows(config.vocab_size, torch.device("cpu")))
+        rows = min(predicting, chunk_rows(config.vocab_size, "cpu"))
         outputs = rows * config.vocab_size * (2 if config.softcap else 1)
         logits = 4 * outputs + 4 * config.vocab_size * config.d_embedding
     most = max(encoding, decoding)
