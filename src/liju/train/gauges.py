@@ -43,7 +43,7 @@ def give_back(step: int) -> None:
     """Give freed memory back to the system, every so many steps.
 
     Batches of ever new shapes leave holes in the heap of glibc: a run of 400 steps grew from 0.8 to 4 GB.
-    With this it does not, at no measurable cost. Other systems do it by themselves.
+    With this it stayed flat over 60, at no measurable cost. Other systems do it by themselves.
 
     >>> give_back(0)
     """
