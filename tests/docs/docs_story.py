@@ -104,6 +104,7 @@ class Story:
         self.page = page
         self.names: dict[str, Any] = {"__name__": "__main__"}
         self.servers: list[Any] = []
+        self.threads: list[threading.Thread] = []
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -129,6 +130,8 @@ class Story:
         finally:
             for server in self.servers:
                 server.stop()
+            for thread in self.threads:  # its last line is not the next page's
+                thread.join(60)
 
     def python(self, block: Block, shown: str | None) -> None:
         place = f"{self.page.name}:{block.line}"
@@ -188,6 +191,7 @@ class Story:
         with mock.patch.object(Server, "__init__", noted), contextlib.redirect_stderr(told):
             thread = threading.Thread(target=main, args=(words,), daemon=True)
             thread.start()
+            self.threads.append(thread)
             deadline = time.monotonic() + 60
             while "stop it" not in told.getvalue() and thread.is_alive() and time.monotonic() < deadline:
                 time.sleep(0.01)

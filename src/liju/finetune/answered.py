@@ -11,10 +11,11 @@ import torch.nn.functional as F
 from jaxtyping import Float64
 
 from liju.errors import RequestError
+from liju.finetune.predicted import predicted
 from liju.generate import generate
 from liju.model import Transformer
 from liju.objective import Objective
-from liju.samples import Goal, Order, Sample, key_of, micro_batches
+from liju.samples import Goal, Order, Sample, key_of
 from liju.vocab import Tokenizer
 from liju.vocab.chat import Conversation
 
@@ -80,16 +81,12 @@ def nats_of(model: Transformer, objective: Objective, rows: int) -> Float64[np.n
     """What each row's words cost, in nats: the sum over its targets. The objective has `order`."""
     nats = np.zeros(rows)
     order: Order = objective.order  # type: ignore[attr-defined]
-    device = next(model.parameters()).device
-    model.eval()
     for group in np.array_split(np.arange(objective.size), max(1, objective.size // 1024)):
         samples = [objective.sample(int(number)) for number in group]
-        for batch in micro_batches(samples, 8192, pad=objective.pad):
-            batch = batch.to(device)
+        for batch, logits in predicted(model, samples, "words", objective.pad):
             targets = batch.targets["words"]
             assert targets.sample is not None
-            hidden = model(batch).flatten(0, 1).index_select(0, targets.index)
-            each = F.cross_entropy(model.predict("words", hidden).float(), targets.value, reduction="none")
+            each = F.cross_entropy(logits.float(), targets.value, reduction="none")
             sums = torch.zeros(len(batch.samples), dtype=torch.float64)
             sums.index_add_(0, targets.sample.cpu(), each.double().cpu())
             for number, value in zip(batch.samples, sums.tolist(), strict=True):

@@ -25,11 +25,12 @@ from liju.evaluate import (
     squad_scores,
 )
 from liju.finetune.examples import Example
+from liju.finetune.predicted import predicted
 from liju.finetune.task import Answer, Baseline
 from liju.finetune.windows import Questions, Span, best_spans
 from liju.model import Transformer
 from liju.ngram import SlidingWindow, sentences_of
-from liju.samples import key_of, micro_batches
+from liju.samples import key_of
 from liju.text import answers_of, placed
 from liju.vocab import Tokenizer
 
@@ -247,16 +248,11 @@ class Answering:
         objective = Questions(rows, tokenizer, self.max_length, overlap=self.overlap)
         spans: list[dict[tuple[int, int], float]] = [{} for _ in rows]
         none, total = np.full(len(rows), np.inf), np.full(len(rows), -np.inf)
-        device = next(model.parameters()).device
-        model.eval()
         # Windows of like length lie together; only so many are held at a time.
         for start in range(0, objective.size, 2048):
             samples = [objective.at(i, i) for i in range(start, min(start + 2048, objective.size))]
-            for batch in micro_batches(samples, 8192, pad=objective.pad):
-                batch = batch.to(device)
-                target = batch.targets["span"]
-                hidden = model(batch).flatten(0, 1).index_select(0, target.index)
-                logits = model.predict("span", hidden).float().cpu()
+            for batch, outputs in predicted(model, samples, "span", objective.pad):
+                logits = outputs.float().cpu()
                 sizes = [len(samples[number - start].encoder) for number in batch.samples]  # type: ignore[arg-type]
                 for number, found in zip(batch.samples, logits.split(sizes), strict=True):
                     window = objective.windows[number]

@@ -12,13 +12,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from liju.config import Evaluate, Finetune
-from liju.errors import DataError, RequestError, did_you_mean
+from liju.errors import DataError, RequestError
 from liju.evaluate import Measure, accuracy, accuracy_measure, f1, f1_measure
-from liju.finetune.examples import Example
+from liju.finetune.examples import Example, meant
+from liju.finetune.predicted import predicted
 from liju.finetune.task import Answer, Baseline
 from liju.model import Transformer
 from liju.ngram import NgramClassifier
-from liju.samples import Goal, Order, Sample, key_of, micro_batches
+from liju.samples import Goal, Order, Sample, key_of
 from liju.vocab import Tokenizer
 
 __all__ = ["Classification", "Labelled", "ask_pairs", "class_weights", "fit_pair", "outputs_of"]
@@ -138,12 +139,8 @@ def outputs_of(
     objective = Labelled(rows, tokenizer, max_length, decoder=tokenizer.cls is None)
     samples = [objective.at(i, i) for i in range(len(rows))]
     result: list[Tensor] = [torch.zeros(0)] * len(rows)
-    device = next(model.parameters()).device
-    model.eval()
-    for batch in micro_batches(samples, 8192, pad=objective.pad):
-        batch = batch.to(device)
-        hidden = model(batch).flatten(0, 1).index_select(0, batch.targets["label"].index)
-        for i, found in zip(batch.samples, model.predict("label", hidden).float().cpu(), strict=True):
+    for batch, outputs in predicted(model, samples, "label", objective.pad):
+        for i, found in zip(batch.samples, outputs.float().cpu(), strict=True):
             result[i] = found
     return torch.stack(result), objective.shortened
 
@@ -201,7 +198,7 @@ class Classification:
         """Raise DataError for a label that training did not have."""
         for example in examples:
             if example["label"] not in self.number:
-                hint = did_you_mean(example["label"], self.labels) or f"known: {', '.join(self.labels[:20])}"
+                hint = meant(example["label"], self.labels)
                 raise DataError(f"{example.place}: unknown label {example['label']!r}", hint=hint)
 
     def objective(

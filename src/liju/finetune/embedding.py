@@ -14,12 +14,13 @@ from liju.errors import DataError, RequestError
 from liju.evaluate import Measure, gold_ranks, mean_measure, spearman, spearman_measure
 from liju.finetune.classification import fit_pair
 from liju.finetune.examples import Example
+from liju.finetune.predicted import predicted
 from liju.finetune.regression import Regression, number_of
 from liju.finetune.task import Answer, Baseline
 from liju.model import Transformer
 from liju.ngram import TranslationMemory
 from liju.objective.contrastive import pooled
-from liju.samples import Goal, Order, Sample, key_of, micro_batches
+from liju.samples import Goal, Order, Sample, key_of
 from liju.vocab import Tokenizer
 
 __all__ = ["GROUP", "Embedding", "Groups"]
@@ -216,14 +217,10 @@ class Embedding:
         pieces = _pieces(texts, tokenizer, self.max_length)
         samples = [grouped(i, [ids], [0], [0], self.pooling) for i, ids in enumerate(pieces)]
         result = np.zeros((len(texts), model.config.d_model), np.float32)
-        device = next(model.parameters()).device
-        model.eval()
-        for batch in micro_batches(samples, 8192, pad=tokenizer.pad or 0) if samples else []:
-            batch = batch.to(device)
-            targets = batch.targets["vector"]
-            hidden = model.predict("vector", model(batch).flatten(0, 1).index_select(0, targets.index))
-            assert targets.sample is not None
-            result[list(batch.samples)] = pooled(hidden, targets.sample, len(batch.samples)).cpu().numpy()
+        for batch, hidden in predicted(model, samples, "vector", tokenizer.pad or 0):
+            text = batch.targets["vector"].sample
+            assert text is not None
+            result[list(batch.samples)] = pooled(hidden, text, len(batch.samples)).cpu().numpy()
         return result
 
     def answer(

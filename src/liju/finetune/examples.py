@@ -243,12 +243,21 @@ def _known(labels: set[str], test: list[Example], errors: str, found: ExampleSet
             kept.append(example)
             continue
         problem = f"{example.place}: label {label!r} is held out and not among those to train on"
-        hint = did_you_mean(label, labels) or f"known: {', '.join(sorted(labels)[:20])}"
+        hint = meant(label, sorted(labels))
         if errors == "stop":
             raise DataError(problem, hint=hint)
         found.dropped["label not trained on"] += 1
         found.problems.append(f"{problem} ({hint})")
     return kept
+
+
+def meant(label: str, known: Sequence[str]) -> str:
+    """The hint at a label that is not known: which one may be meant, or the first of those that are.
+
+    >>> meant("posit", ["negative", "positive"]), meant("x", ["negative", "positive"])
+    ("did you mean 'positive'?", 'known: negative, positive')
+    """
+    return did_you_mean(label, known) or f"known: {', '.join(known[:20])}"
 
 
 def _told(dropped: Counter[str]) -> str:

@@ -6,18 +6,16 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 from liju.config import Evaluate, Finetune
 from liju.errors import RequestError
 from liju.evaluate import Measure, bits_per_byte, bits_per_byte_measure
-from liju.finetune.answered import write_texts
+from liju.finetune.answered import nats_of, write_texts
 from liju.finetune.examples import Example
-from liju.finetune.task import DECODING, Answer, Baseline
+from liju.finetune.task import SAMPLING, Answer, Baseline
 from liju.model import Transformer
 from liju.objective import Causal
-from liju.samples import key_of, micro_batches
+from liju.samples import key_of
 from liju.vocab import Tokenizer
 
 __all__ = ["GenerationTask", "Texts"]
@@ -47,14 +45,7 @@ class GenerationTask:
     metric = "bits_per_byte"
     higher_is_better = False
     shown: tuple[str, ...] = ("bits_per_byte",)
-    options: ClassVar[dict[str, Any]] = {
-        "max_new_tokens": DECODING["max_new_tokens"],
-        "temperature": 0.0,
-        "top_k": 0,
-        "top_p": 1.0,
-        "seed": 0,
-        "stop": [],
-    }
+    options: ClassVar[dict[str, Any]] = SAMPLING
     asked: tuple[str, ...] = ("text",)
     needed: tuple[str, ...] = ("text",)
     optional: tuple[str, ...] = ()
@@ -116,28 +107,14 @@ class GenerationTask:
             for text, prompt in zip(outputs, encoded, strict=True)
         ]
 
-    @torch.inference_mode()
     def evaluate(
         self, model: Transformer, tokenizer: Tokenizer, examples: Sequence[Example], settings: Evaluate
     ) -> list[Answer]:
         """The nats of each text, all of its tokens and its end."""
         texts = Texts(tokenizer.encode_batch([example["text"] for example in examples]))
         objective = Causal(texts, tokenizer, self.max_length)
-        device = next(model.parameters()).device
-        model.eval()
-        nats = np.zeros(len(examples))
-        owner = objective.pieces.spans(objective.order.take(np.arange(objective.size)))[0]
-        for group in np.array_split(np.arange(objective.size), max(1, objective.size // 1024)):
-            for batch in micro_batches([objective.sample(int(n)) for n in group], 8192, pad=objective.pad):
-                batch = batch.to(device)
-                targets = batch.targets["words"]
-                hidden = model(batch).flatten(0, 1).index_select(0, targets.index)
-                each = F.cross_entropy(
-                    model.predict("words", hidden).float(), targets.value, reduction="none"
-                )
-                lengths = [int((objective.lengths(np.array([n])))[0, 1]) for n in batch.samples]
-                for number, part in zip(batch.samples, each.cpu().split(lengths), strict=True):
-                    nats[owner[number]] += float(part.double().sum())
+        owner = objective.pieces.spans(np.arange(objective.size))[0]
+        nats = np.bincount(owner, nats_of(model, objective, objective.size), len(examples))
         return [{"nats": float(value)} for value in nats]
 
     def score(self, answers: Sequence[Answer], examples: Sequence[Example]) -> dict[str, float]:

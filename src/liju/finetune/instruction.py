@@ -12,7 +12,7 @@ from liju.evaluate import Measure, bits_per_byte_measure, mean_measure
 from liju.finetune.answered import Answered, nats_of, windows, write_texts
 from liju.finetune.conversations import Messages, asked_of, conversation, read_row, shortened_talk
 from liju.finetune.examples import Example
-from liju.finetune.task import DECODING, Answer, Baseline
+from liju.finetune.task import SAMPLING, Answer, Baseline
 from liju.finetune.writing import ends_of, template_for
 from liju.model import Transformer
 from liju.ngram import KneserNey, TranslationMemory
@@ -55,14 +55,7 @@ class InstructionTask:
     name = "instruction"
     metric = "bits_per_byte"
     higher_is_better = False
-    options: ClassVar[dict[str, Any]] = {
-        "max_new_tokens": DECODING["max_new_tokens"],
-        "temperature": 0.0,
-        "top_k": 0,
-        "top_p": 1.0,
-        "seed": 0,
-        "stop": [],
-    }
+    options: ClassVar[dict[str, Any]] = SAMPLING
     asked: tuple[str, ...] = ("text",)
     needed: tuple[str, ...] = ()
     optional: tuple[str, ...] = (

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from liju.config import Evaluate, Finetune
-from liju.errors import DataError, RequestError, did_you_mean
+from liju.errors import DataError, RequestError
 from liju.evaluate import (
     Measure,
     accuracy_measure,
@@ -18,7 +18,7 @@ from liju.evaluate import (
     subset_accuracy,
 )
 from liju.finetune.classification import Labelled, ask_pairs, outputs_of
-from liju.finetune.examples import Example
+from liju.finetune.examples import Example, meant
 from liju.finetune.task import Answer, Baseline
 from liju.model import Transformer
 from liju.ngram import NgramClassifier
@@ -108,7 +108,7 @@ class Multilabel:
         for example in examples:
             for label in _of(example):
                 if label not in known:
-                    hint = did_you_mean(label, self.labels) or f"known: {', '.join(self.labels[:20])}"
+                    hint = meant(label, self.labels)
                     raise DataError(f"{example.place}: unknown label {label!r}", hint=hint)
 
     def objective(

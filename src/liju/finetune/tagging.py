@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from liju.config import Evaluate, Finetune
-from liju.errors import DataError, RequestError, did_you_mean
+from liju.errors import DataError, RequestError
 from liju.evaluate import (
     Measure,
     accuracy,
@@ -23,11 +23,12 @@ from liju.evaluate import (
 )
 from liju.evaluate.metrics.entities import Scheme
 from liju.finetune.classification import class_weights
-from liju.finetune.examples import Example
+from liju.finetune.examples import Example, meant
+from liju.finetune.predicted import predicted
 from liju.finetune.task import Answer, Baseline
 from liju.model import Transformer
 from liju.ngram import HiddenMarkovTagger
-from liju.samples import Goal, Order, Sample, key_of, micro_batches
+from liju.samples import Goal, Order, Sample, key_of
 from liju.text import running
 from liju.vocab import Tokenizer
 
@@ -178,7 +179,7 @@ class Tagging:
             _words(example)
             for tag in example["tags"].split():
                 if tag not in self.number:
-                    hint = did_you_mean(tag, self.labels) or f"known: {', '.join(self.labels[:20])}"
+                    hint = meant(tag, self.labels)
                     raise DataError(f"{example.place}: unknown tag {tag!r}", hint=hint)
 
     def objective(
@@ -200,13 +201,8 @@ class Tagging:
         objective = Tagged([(words, [0] * len(words)) for words in sentences], tokenizer, self.max_length)
         found = [[("", 0.0)] * len(words) for words in sentences]
         samples = [objective.at(i, i) for i in range(objective.size)]
-        device = next(model.parameters()).device
-        model.eval()
-        for batch in micro_batches(samples, 8192, pad=objective.pad):
-            batch = batch.to(device)
-            target = batch.targets["tag"]
-            hidden = model(batch).flatten(0, 1).index_select(0, target.index)
-            surest, number = model.predict("tag", hidden).float().softmax(-1).max(-1)
+        for batch, outputs in predicted(model, samples, "tag", objective.pad):
+            surest, number = outputs.float().softmax(-1).max(-1)
             # Targets stand in the order of the rows, and in a row in the order of its places.
             given = zip(number.tolist(), surest.tolist(), strict=True)
             for sample in batch.samples:

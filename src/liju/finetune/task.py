@@ -13,7 +13,7 @@ from liju.model import Transformer
 from liju.objective import Objective
 from liju.vocab import Tokenizer
 
-__all__ = ["DECODING", "Answer", "Baseline", "Task"]
+__all__ = ["DECODING", "SAMPLING", "Answer", "Baseline", "Task"]
 
 # What a model answers to one input; always has `label` or `text`.
 Answer = dict[str, Any]
@@ -22,6 +22,16 @@ Answer = dict[str, Any]
 # How a text is searched for, where a request does not say.
 _SEARCH = ("beam", "length_penalty", "max_new_tokens")
 DECODING: dict[str, Any] = {name: Evaluate.model_fields[name].default for name in _SEARCH}
+
+# And how it is drawn.
+SAMPLING: dict[str, Any] = {
+    "max_new_tokens": DECODING["max_new_tokens"],
+    "temperature": 0.0,
+    "top_k": 0,
+    "top_p": 1.0,
+    "seed": 0,
+    "stop": [],
+}
 
 
 @dataclass(frozen=True)
