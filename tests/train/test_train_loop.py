@@ -13,21 +13,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from train_toy import VOCAB, Toy, toy_model, toy_settings
+from train_toy import VOCAB, Told, Toy, toy_model, toy_settings
 
 from liju.errors import CheckpointError, TrainingError
 from liju.samples.steps import Steps
 from liju.train import Quiet, Run, TrainSettings, best, checkpoint, newest, train
 
 FAMILIES = ["encoder", "decoder", "encdec"]
-
-
-class Told(Quiet):
-    def __init__(self):
-        self.notices = []
-
-    def notice(self, text):
-        self.notices.append(text)
 
 
 def run(folder, family="decoder", dropout=0.1, data="a", **more):

@@ -6,11 +6,11 @@ import pytest
 import torch
 import torch.distributed as dist
 from rank_toy import kept, on_ranks
-from train_toy import Toy, toy_model, toy_settings
+from train_toy import Told, Toy, toy_model, toy_settings
 
 from liju.errors import ConfigError
 from liju.samples.batch import assemble
-from liju.train import Quiet, Run, World, accumulate, train
+from liju.train import Run, World, accumulate, train
 from liju.train.parallel import Replicated
 from liju.train.sharding import parallelize
 
@@ -19,14 +19,6 @@ FAMILIES = ["encoder", "decoder", "encdec"]
 # Measured at most, on 2 and 4 ranks, on 2 and 2x2 that share samples, and from and to one rank: 1.2e-7 with
 # AdamW, 4.2e-7 with Muon.
 BOUND = {"rtol": 0.0, "atol": 2e-6}
-
-
-class Told(Quiet):
-    def __init__(self):
-        self.notices = []
-
-    def notice(self, text):
-        self.notices.append(text)
 
 
 def settings(**more):

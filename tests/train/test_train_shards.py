@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 from rank_toy import kept, on_ranks
-from train_toy import Toy, toy_model, toy_settings
+from train_toy import Told, Toy, toy_model, toy_settings
 
 from liju.errors import CheckpointError
 from liju.hub import load_bundle, save_bundle
@@ -14,15 +14,7 @@ from liju.model import Transformer, TransformerConfig
 from liju.objective import Causal
 from liju.objective.examples import shards, tokenizer
 from liju.samples import assemble
-from liju.train import Quiet, Run, World, newest, train
-
-
-class Told(Quiet):
-    def __init__(self):
-        self.notices = []
-
-    def notice(self, text):
-        self.notices.append(text)
+from liju.train import Run, World, newest, train
 
 
 def settings(**more):

@@ -8,20 +8,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from train_toy import VOCAB, Toy, toy_model, toy_settings
+from train_toy import VOCAB, Told, Toy, toy_model, toy_settings
 
 from liju.errors import TrainingError
 from liju.samples.steps import Steps
-from liju.train import Quiet, Run, TrainSettings, newest, train
+from liju.train import Run, TrainSettings, newest, train
 from liju.train.spikes import LEAST, WINDOW, Spikes, robust_z
-
-
-class Told(Quiet):
-    def __init__(self):
-        self.notices = []
-
-    def notice(self, text):
-        self.notices.append(text)
 
 
 class Bad(torch.nn.Module):

@@ -10,9 +10,19 @@ import torch
 
 from liju.model import Transformer, TransformerConfig
 from liju.samples.batch import Goal, Sample
-from liju.train import TrainSettings, train
+from liju.train import Quiet, TrainSettings, train
 
 VOCAB = 17
+
+
+class Told(Quiet):
+    """Keeps what a training says."""
+
+    def __init__(self):
+        self.notices = []
+
+    def notice(self, text):
+        self.notices.append(text)
 
 
 class Toy:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from liju.cli.launch import launched
-from liju.cli.story import open_project, say_next, say_profile, shown_path, split_words, work
+from liju.cli.launch import train_where
+from liju.cli.story import open_project, say_next, shown_path, split_words
 
 __all__ = ["finetune"]
 
@@ -60,15 +60,9 @@ def finetune(
     """
     if search:
         return look_for(words, [name.strip() for name in search.split(",")], trials, minutes, apply, quiet)
-    flags = {"profile": profile, "tensorboard": tensorboard}
-    if launched("finetune", words, on, resume=resume, quiet=quiet, output=output, **flags):
-        return
-    opened = work(words, "finetune", resume, quiet, **flags)
-    if opened is None:
-        return
-    if profile and not quiet:
-        say_profile(opened, "finetune")
-    say_next(f"liju evaluate {split_words(words)[0]}", f'liju predict {shown_path(opened.folder)} "..."')
+    opened = train_where(words, "finetune", on, resume, quiet, output, profile, tensorboard)
+    if opened is not None:
+        say_next(f"liju evaluate {split_words(words)[0]}", f'liju predict {shown_path(opened.folder)} "..."')
 
 
 def look_for(

@@ -8,11 +8,15 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from liju.cli.story import split_words
+from liju.cli.story import say_profile, split_words, work
 from liju.errors import ConfigError
 
-__all__ = ["launched"]
+if TYPE_CHECKING:
+    from liju.project import Run
+
+__all__ = ["launched", "train_where"]
 
 
 def launched(
@@ -51,6 +55,26 @@ def launched(
         else:
             print(script, end="")
     return True
+
+
+def train_where(
+    words: Sequence[str],
+    verb: str,
+    on: str,
+    resume: bool,
+    quiet: bool,
+    output: str,
+    profile: bool,
+    tensorboard: bool,
+) -> Run | None:
+    """Do a training verb where `on` says. The run, where it was done here and by the first rank."""
+    flags = {"profile": profile, "tensorboard": tensorboard}
+    if launched(verb, words, on, resume=resume, quiet=quiet, output=output, **flags):
+        return None
+    opened = work(words, verb, resume, quiet, **flags)
+    if opened is not None and profile and not quiet:
+        say_profile(opened, verb)
+    return opened
 
 
 def _run(command: Sequence[str]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from liju.cli.launch import launched
-from liju.cli.story import say_next, say_profile, split_words, work
+from liju.cli.launch import train_where
+from liju.cli.story import say_next, split_words
 
 __all__ = ["pretrain"]
 
@@ -45,12 +45,5 @@ def pretrain(
     tensorboard
         Write what metrics.jsonl has for TensorBoard too.
     """
-    flags = {"profile": profile, "tensorboard": tensorboard}
-    if launched("pretrain", words, on, resume=resume, quiet=quiet, output=output, **flags):
-        return
-    opened = work(words, "pretrain", resume, quiet, **flags)
-    if opened is None:
-        return
-    if profile and not quiet:
-        say_profile(opened, "pretrain")
-    say_next(f"liju finetune {split_words(words)[0]}")
+    if train_where(words, "pretrain", on, resume, quiet, output, profile, tensorboard) is not None:
+        say_next(f"liju finetune {split_words(words)[0]}")

@@ -12,10 +12,10 @@ from typing import Any
 from liju.config import Finetune, Source
 from liju.errors import DataError, did_you_mean
 from liju.samples.order import key_of, random_of
-from liju.text import Problem, rows
+from liju.text import Problem, Row, rows
 from liju.text.dedupe import fingerprint
 
-__all__ = ["Example", "ExampleSet", "hold_out", "read_examples"]
+__all__ = ["Example", "ExampleSet", "Unusable", "example_of", "hold_out", "meant", "read_examples"]
 
 
 # Fields that a model sees.
@@ -158,6 +158,51 @@ def hold_out(examples: Sequence[Example], share: float) -> tuple[list[Example], 
     return train, held
 
 
+class Unusable(DataError):
+    """A row that is no example. `reason`: why, in few words, to count by."""
+
+    def __init__(self, message: str, hint: str, reason: str):
+        super().__init__(message, hint)
+        self.reason = reason
+
+
+def example_of(
+    row: Row,
+    needed: Sequence[str],
+    optional: Sequence[str] = (),
+    fields: Mapping[str, str] | None = None,
+    from_row: FromRow | None = None,
+    may_be_empty: Sequence[str] = (),
+) -> tuple[Example, list[str]]:
+    """The example that a row is, and what was mended in it.
+
+    `fields`: the columns of those fields that have another name there. Raises Unusable, with file and line.
+
+    >>> from liju.text import Row
+    >>> row = Row({"review": " good ", "label": "1"}, "a.csv:2")
+    >>> example_of(row, ["text", "label"], fields={"text": "review"})
+    (Example(values={'text': 'good', 'label': '1'}, place='a.csv:2'), [])
+    """
+    values, missing = {}, []
+    for name in (*needed, *optional):
+        column = (fields or {}).get(name, name)
+        value = _value(row.values, column)
+        if value.strip():
+            values[name] = value if from_row else value.strip()
+        elif name in needed and not (name in may_be_empty and column in row.values):
+            missing.append(column)
+    if missing:
+        hint = did_you_mean(missing[0], row.values) or f"this row has {', '.join(row.values)}"
+        raise Unusable(f"{row.place}: no {' and no '.join(missing)}", hint, f"no {missing[0]}")
+    mended: list[str] = []
+    if from_row is not None:
+        try:
+            values, mended = from_row(values)
+        except DataError as error:
+            raise Unusable(f"{row.place}: {error.message}", error.hint, "bad answer") from None
+    return Example(values, row.place), mended
+
+
 def _read(
     sources: Iterable[Source],
     fields: dict[str, str],
@@ -173,34 +218,17 @@ def _read(
     for source in sources:
         bad: list[Problem] = []
         for row in rows(source, base, errors="stop" if errors == "stop" else "skip", problems=bad):
-            values, missing = {}, []
-            for name in (*needed, *optional):
-                column = fields.get(name, name)
-                value = _value(row.values, column)
-                if value.strip():
-                    values[name] = value if from_row else value.strip()
-                elif name in needed and not (name in may_be_empty and column in row.values):
-                    missing.append(column)
-            if missing:
-                there = did_you_mean(missing[0], row.values) or f"this row has {', '.join(row.values)}"
-                problem = f"{row.place}: no {' and no '.join(missing)}"
+            try:
+                example, mended = example_of(row, needed, optional, fields, from_row, may_be_empty)
+            except Unusable as error:
                 if errors == "stop":
-                    raise DataError(problem, hint=there)
-                found.dropped[f"no {missing[0]}"] += 1
-                found.problems.append(f"{problem} ({there})")
+                    raise
+                found.dropped[error.reason] += 1
+                found.problems.append(f"{error.message} ({error.hint})" if error.hint else error.message)
                 continue
-            if from_row is not None:
-                try:
-                    values, mended = from_row(values)
-                except DataError as error:
-                    if errors == "stop":
-                        raise DataError(f"{row.place}: {error.message}", hint=error.hint) from None
-                    found.dropped["bad answer"] += 1
-                    found.problems.append(f"{row.place}: {error.message} ({error.hint})")
-                    continue
-                found.mended.update(mended)
-                found.problems += [f"{row.place}: {what}" for what in mended]
-            examples.append(Example(values, row.place))
+            found.mended.update(mended)
+            found.problems += [f"{row.place}: {what}" for what in mended]
+            examples.append(example)
         for problem in bad:
             found.dropped[problem.reason] += 1
             found.problems.append(str(problem))

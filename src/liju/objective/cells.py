@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from liju.objective.loss import Predicts, held_out
+from liju.objective.loss import Predicts, held_out, means
 from liju.samples.layout import Layout
 
 if TYPE_CHECKING:
@@ -27,19 +27,13 @@ def combined(parts: Sequence[Mapping[str, float]], weights: Mapping[str, float])
     >>> combined([one, two], {"words": 1.0})
     {'words': 2.5, 'words_accuracy': 0.5, 'words_nats': 10.0, 'words_count': 4.0, 'loss': 2.5}
     """
-    scores: dict[str, float] = {}
-    names = dict.fromkeys(name for part in parts for name in part if name.endswith("_nats"))
-    heads = [name.removesuffix("_nats") for name in names]
-    for head in heads:
-        there = [part for part in parts if f"{head}_nats" in part]
-        nats, count = (float(sum(part[f"{head}_{what}"] for part in there)) for what in ("nats", "count"))
-        scores[head] = nats / max(count, 1e-9)
-        if all(f"{head}_accuracy" in part for part in there):
-            right = sum(part[f"{head}_accuracy"] * part[f"{head}_count"] for part in there)
-            scores[f"{head}_accuracy"] = right / max(count, 1e-9)
-        scores[f"{head}_nats"], scores[f"{head}_count"] = nats, count
-    scores["loss"] = sum(weights.get(head, 1.0) * scores[head] for head in heads)
-    return scores
+    totals: dict[str, np.ndarray] = {}
+    for part in parts:
+        for head in (name.removesuffix("_nats") for name in part if name.endswith("_nats")):
+            nats, count = part[f"{head}_nats"], part[f"{head}_count"]
+            right = part.get(f"{head}_accuracy", np.nan) * count
+            totals[head] = totals.get(head, np.zeros(3)) + np.array([nats, right, count])
+    return means({head: found.tolist() for head, found in totals.items()}, weights)
 
 
 def held_out_by(

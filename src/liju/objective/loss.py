@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -138,12 +138,18 @@ def held_out(
                         totals[name] = totals.get(name, np.zeros(3)) + row
     finally:
         model.train(training)
+    return means(totals, objective.weights)
+
+
+def means(
+    totals: Mapping[str, Sequence[float] | np.ndarray], weights: Mapping[str, float]
+) -> dict[str, float]:
+    """The answer of `held_out` from each head's (nats, right, count); right is NaN where nothing can be."""
     scores: dict[str, float] = {}
-    for name, (nats, right, weight) in totals.items():
-        scores[name] = nats / max(weight, 1e-9)
+    for name, (nats, right, count) in totals.items():
+        scores[name] = nats / max(count, 1e-9)
         if not np.isnan(right):
-            scores[f"{name}_accuracy"] = right / max(weight, 1e-9)
-        scores[f"{name}_nats"] = nats
-        scores[f"{name}_count"] = weight
-    scores["loss"] = sum(objective.weights.get(name, 1.0) * scores[name] for name in totals)
+            scores[f"{name}_accuracy"] = right / max(count, 1e-9)
+        scores[f"{name}_nats"], scores[f"{name}_count"] = nats, count
+    scores["loss"] = sum(weights.get(name, 1.0) * scores[name] for name in totals)
     return scores

@@ -11,13 +11,15 @@ from typing import Any
 
 from liju.config import documented
 from liju.finetune.inspection import told as inspected
+from liju.model import Transformer
+from liju.objective import Objective
 from liju.plan import Plan, plan, probe
 from liju.project.directory import Run, wanted
 from liju.project.leaks import Kept, examples_of, inspection_of
 from liju.project.parts import TASK_TYPES, initialise, model_config, objective_of, trained
 from liju.project.steps import tokenizer_of
 from liju.project.views import look
-from liju.samples import Steps, TokenShards, micro_batches, write_shards
+from liju.samples import Batch, Steps, TokenShards, micro_batches, write_shards
 from liju.train import TrainSettings, accumulate, build_optimizer, choose
 from liju.vocab import Tokenizer
 
@@ -83,16 +85,7 @@ def check(run: Run, seconds: float = 2.0) -> Check:
         steps = Steps(objective, settings.batch_tokens, settings.seed)
         samples = [objective.sample(int(number)) for number in steps.numbers(0)]
         batches = micro_batches(samples, settings.micro_batch_tokens, "grouped", objective.pad)
-        chosen = choose(model, settings, lambda: batches[0])
-        model.to(chosen.device)
-        optimizer = build_optimizer(model, settings, chosen.precision)
-
-        def step() -> None:
-            accumulate(model, batches, objective.weights, 0.0, chosen.precision)
-            optimizer.step(0.0)
-
-        size = sum(batch.tokens for batch in batches)
-        speed = probe(step, size, seconds=seconds)
+        precision, rate = _measured(model, objective, batches, settings, seconds)
         # A sample has more tokens than the text it came from: special tokens, and the decoder's side.
         seen = settings.steps * settings.batch_tokens
         mean = objective.lengths(steps.numbers(0)).mean(0)
@@ -107,8 +100,8 @@ def check(run: Run, seconds: float = 2.0) -> Check:
             batch=settings.batch_tokens,
             micro_batch_tokens=settings.micro_batch_tokens,
             optimizer=settings.optimizer,
-            precision="bfloat16" if chosen.precision == "bfloat16" else "float32",
-            tokens_per_second=speed.tokens_per_second,
+            precision="bfloat16" if precision == "bfloat16" else "float32",
+            tokens_per_second=rate,
         )
         # The plan knows the switches; further heads, next sentence's, are on the model.
         figures = replace(figures, parameters=sum(p.numel() for p in model.parameters()))
@@ -119,13 +112,29 @@ def check(run: Run, seconds: float = 2.0) -> Check:
             tokenizer.size,
             tokens,
             figures,
-            speed.tokens_per_second,
-            chosen.precision,
+            rate,
+            precision,
             settings.steps / max(1, steps.per_pass * scale),
             look(objective, tokenizer),
             {step.name: run.up_to_date(step.name) for step in wanted(run)},
             _labelled(run, tokenizer),
         )
+
+
+def _measured(
+    model: Transformer, objective: Objective, batches: list[Batch], settings: TrainSettings, seconds: float
+) -> tuple[str, float]:
+    """The arithmetic that the machine takes for these steps, and tokens a second in it."""
+    chosen = choose(model, settings, lambda: batches[0])
+    model.to(chosen.device)
+    optimizer = build_optimizer(model, settings, chosen.precision)
+
+    def step() -> None:
+        accumulate(model, batches, objective.weights, 0.0, chosen.precision)
+        optimizer.step(0.0)
+
+    speed = probe(step, sum(batch.tokens for batch in batches), seconds=seconds)
+    return chosen.precision, speed.tokens_per_second
 
 
 def _labelled(run: Run, tokenizer: Tokenizer) -> list[str]:
@@ -154,15 +163,7 @@ def _started(run: Run, seconds: float) -> Check:
     numbers = steps.numbers(0)
     samples = [objective.sample(int(number)) for number in numbers]
     batches = micro_batches(samples, limit, "grouped", objective.pad)
-    chosen = choose(model, settings, lambda: batches[0])
-    model.to(chosen.device)
-    optimizer = build_optimizer(model, settings, chosen.precision)
-
-    def step() -> None:
-        accumulate(model, batches, objective.weights, 0.0, chosen.precision)
-        optimizer.step(0.0)
-
-    speed = probe(step, sum(batch.tokens for batch in batches), seconds=seconds)
+    precision, rate = _measured(model, objective, batches, settings, seconds)
     mean = objective.lengths(numbers).mean(0)
     figures = plan(
         model.config,
@@ -171,8 +172,8 @@ def _started(run: Run, seconds: float) -> Check:
         target_length=round(float(mean[1])) if mean[0] else 0,
         batch=section.batch_tokens,
         micro_batch_tokens=limit,
-        precision="bfloat16" if chosen.precision == "bfloat16" else "float32",
-        tokens_per_second=speed.tokens_per_second,
+        precision="bfloat16" if precision == "bfloat16" else "float32",
+        tokens_per_second=rate,
     )
     return Check(
         documented(project),
@@ -180,8 +181,8 @@ def _started(run: Run, seconds: float) -> Check:
         tokenizer.size,
         count * section.batch_tokens,
         replace(figures, parameters=sum(p.numel() for p in model.parameters())),
-        speed.tokens_per_second,
-        chosen.precision,
+        rate,
+        precision,
         section.epochs,
         [],
         {step.name: run.up_to_date(step.name) for step in wanted(run)},

@@ -10,6 +10,7 @@ from typing import Literal
 from liju.config import Source
 from liju.errors import DataError, RequestError, did_you_mean
 from liju.finetune import Example, Loaded
+from liju.finetune.examples import example_of
 from liju.text import Problem, rows
 
 __all__ = ["Errors", "read_labelled"]
@@ -36,43 +37,21 @@ def read_labelled(
     left_out: Counter[str] = Counter()
     bad: list[Problem] = []
     check: Callable[[Sequence[Example]], None] | None = getattr(task, "check", None)
-    from_row = getattr(task, "from_row", None)
-    may_be_empty = getattr(task, "may_be_empty", ())
+    from_row, may_be_empty = getattr(task, "from_row", None), getattr(task, "may_be_empty", ())
     for row in rows(source, errors=errors, problems=bad):
-        values = {
-            name: value if from_row else value.strip()
-            for name in (*task.needed, *task.optional)
-            if (value := row.values.get(fields.get(name, name), "")).strip()
-        }
-        missing = [
-            column
-            for name, column in ((name, fields.get(name, name)) for name in task.needed)
-            if name not in values and not (name in may_be_empty and column in row.values)
-        ]
-        example = Example(values, row.place)
-        error, reason = None, ""
-        if from_row is not None and not missing:
-            try:
-                made, mended = from_row(values)
-                example = Example(made, row.place)
-                problems += [f"{row.place}: {what}" for what in mended]
-            except DataError as told:
-                error, reason = DataError(f"{row.place}: {told.message}", hint=told.hint), "bad answer"
-        if missing:
-            hint = did_you_mean(missing[0], row.values) or f"this row has {', '.join(row.values)}"
-            error, reason = DataError(f"{row.place}: no {missing[0]}", hint=hint), f"no {missing[0]}"
-        elif check is not None and error is None:
-            try:
+        try:
+            example, mended = example_of(row, task.needed, task.optional, fields, from_row, may_be_empty)
+            if check is not None:
                 check([example])
-            except DataError as told:
-                error, reason = told, "label not known to the models"
-        if error is None:
-            found.append(example)
+        except DataError as error:
+            if errors == "stop":
+                hint = f"{error.hint}; --errors skip leaves such examples out"
+                raise DataError(error.message, hint=hint) from None
+            problems.append(f"{error.message} ({error.hint})" if error.hint else error.message)
+            left_out[getattr(error, "reason", "label not known to the models")] += 1
             continue
-        if errors == "stop":
-            raise DataError(error.message, hint=f"{error.hint}; --errors skip leaves such examples out")
-        problems.append(f"{error.message} ({error.hint})" if error.hint else error.message)
-        left_out[reason] += 1
+        problems += [f"{row.place}: {what}" for what in mended]
+        found.append(example)
     for problem in bad:
         problems.append(str(problem))
         left_out[problem.reason] += 1
