@@ -22,13 +22,23 @@ class Lengths:
     budget=st.integers(1, 200),
     window=st.integers(1, 7),
 )
-def test_a_window_uses_every_sample_once_and_no_step_is_empty(lengths, budget, window):
+def test_every_pass_has_each_sample_once_and_no_step_is_empty(lengths, budget, window):
     steps = Steps(Lengths(lengths), budget, window=window)
-    for w in range(2):
-        parts = [steps.numbers(s) for s in range(w * window, (w + 1) * window)]
+    size = len(lengths)
+    for which in range(2):
+        parts = [steps.numbers(s) for s in range(which * steps.per_pass, (which + 1) * steps.per_pass)]
         assert all(len(part) for part in parts)
-        expected = np.arange(w * steps.samples, (w + 1) * steps.samples)
+        expected = np.arange(which * size, (which + 1) * size)
         assert np.array_equal(np.sort(np.concatenate(parts)), expected)
+
+
+def test_a_pass_is_cut_into_windows_of_like_length():
+    lengths = np.random.default_rng(0).integers(3, 90, 5000)
+    steps = Steps(Lengths(lengths.tolist()), 2000, window=32)
+    assert (steps.per_pass, steps.windows) == (116, 4)
+    # A window is a part of the sequence: steps far from each other share no part of the pass.
+    first = np.concatenate([steps.numbers(s) for s in range(29)])
+    assert np.array_equal(np.sort(first), np.arange(len(first)))
 
 
 def test_a_step_needs_only_its_number():

@@ -25,15 +25,18 @@ class Measured(Protocol):
 class Steps:
     """Cuts the endless sequence of samples into steps of about `batch_tokens` tokens.
 
-    The sequence is taken window by window (`window` steps long). A window's samples are sorted by length
-    and cut into exactly `window` batches of nearly equal token counts, which come in a shuffled order. So
-    the samples of a step have about one length (little padding), every sample of the window is used once,
-    and step s needs only s to be known: on any number of ranks, at any micro-batch, after any resume.
+    Every pass over the data has the same number of steps, and each sample is in exactly one of them. A pass
+    is cut into windows of about `window` steps. A window's samples are sorted by length and cut into batches
+    of nearly equal token counts, which come in a shuffled order. So the samples of a step have about one
+    length (little padding), every sample of a pass is used once, and step s needs only s to be known: on any
+    number of ranks, at any micro-batch, after any resume.
 
     >>> class Ones:
     ...     fingerprint, size = "x", 12
     ...     def lengths(self, numbers): return np.stack([numbers * 0, 1 + numbers % 3], 1)
     >>> steps = Steps(Ones(), batch_tokens=4, window=3)
+    >>> steps.per_pass
+    6
     >>> sorted(np.concatenate([steps.numbers(s) for s in range(3)]).tolist())
     [0, 1, 2, 3, 4, 5]
     """
@@ -44,28 +47,34 @@ class Steps:
         self.objective, self.seed, self.window = objective, seed, window
         some = np.unique(np.linspace(0, objective.size - 1, 4096).astype(np.int64))
         mean = float(objective.lengths(some).sum(1).mean())
-        self.samples = max(window, round(window * batch_tokens / mean))  # in a window
-
-    @property
-    def per_pass(self) -> int:
-        """Steps in one pass over the data, at least one."""
-        return max(1, round(self.objective.size * self.window / self.samples))
+        # A step has at least one sample.
+        self.per_pass = min(objective.size, max(1, round(objective.size * mean / batch_tokens)))
+        self.windows = max(1, round(self.per_pass / window))  # in a pass
 
     def numbers(self, step: int) -> np.ndarray:
         """The numbers of the samples of a step, counted from 0."""
-        return self._batches(step // self.window)[step % self.window]
+        which, step = divmod(step, self.per_pass)
+        window = ((step + 1) * self.windows - 1) // self.per_pass  # the one whose steps step is among
+        return self._batches(which, window)[step - self._begin(window)]
+
+    def _begin(self, window: int) -> int:
+        """The first step of a window of a pass."""
+        return window * self.per_pass // self.windows
 
     @lru_cache(maxsize=2)  # noqa: B019 - one small window for as long as the steps live
-    def _batches(self, window: int) -> list[np.ndarray]:
-        numbers = np.arange(window * self.samples, (window + 1) * self.samples)
+    def _batches(self, which: int, window: int) -> list[np.ndarray]:
+        size = self.objective.size
+        first, last = self._begin(window), self._begin(window + 1)
+        begin, end = (which * size + step * size // self.per_pass for step in (first, last))
+        numbers, count = np.arange(begin, end), last - first
         lengths = self.objective.lengths(numbers)
         order = np.lexsort((numbers, lengths[:, 1], lengths[:, 0]))
         filled = np.cumsum(lengths.sum(1)[order])
-        cuts = np.searchsorted(filled, filled[-1] * np.arange(1, self.window) / self.window)
+        cuts = np.searchsorted(filled, filled[-1] * np.arange(1, count) / count)
         # A sample longer than a step's share must not leave its neighbours empty.
-        least = np.arange(1, self.window)
+        least = np.arange(1, count)
         cuts = np.maximum.accumulate(np.maximum(cuts, least) - least) + least
-        cuts = np.minimum(cuts, self.samples - self.window + least)
+        cuts = np.minimum(cuts, len(numbers) - count + least)
         batches = [np.sort(numbers[part]) for part in np.split(order, cuts)]
-        shuffled = random_of("steps", self.objective.fingerprint, self.seed, window).permutation(self.window)
-        return [batches[i] for i in shuffled]
+        key = random_of("steps", self.objective.fingerprint, self.seed, which, window)
+        return [batches[i] for i in key.permutation(count)]

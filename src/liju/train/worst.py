@@ -44,7 +44,7 @@ def largest_batches(
     >>> batch.decoder.tokens.shape
     torch.Size([3, 15])
     """
-    seen = min(objective.size, math.ceil(steps.samples / steps.window * settings.steps), LOOKED_AT)
+    seen = min(objective.size, math.ceil(objective.size / steps.per_pass * settings.steps), LOOKED_AT)
     lengths = objective.lengths(np.arange(max(1, seen)))
     chosen = [int(lengths.sum(1).argmax())]
     if lengths.min() > 0:
