@@ -57,7 +57,7 @@ class Groups:
     ):
         self.tokenizer, self.pad, self.pooling = tokenizer, tokenizer.pad or 0, pooling
         self.texts = [
-            [] if column and not any(texts) else _pieces(texts, tokenizer, max_length)
+            [] if column and not any(texts) else _pieces(texts, tokenizer, max_length)[0]
             for column, texts in enumerate(zip(*rows, strict=True))
         ]
         self.size = -(-len(rows) // group)
@@ -108,12 +108,17 @@ def grouped(
     return Sample(number, ids, types=np.zeros_like(ids), goals={"vector": goal}, parts=sizes.tolist())
 
 
-def _pieces(texts: Sequence[str], tokenizer: Tokenizer, max_length: int) -> list[list[int]]:
-    """The tokens of each text, with those that begin and end it; nothing of an empty text."""
-    found = []
+def _pieces(
+    texts: Sequence[str], tokenizer: Tokenizer, max_length: int
+) -> tuple[list[list[int]], list[bool]]:
+    """The tokens of each text, with those that begin and end it, and whether it was shortened; nothing of
+    an empty text."""
+    found, shortened = [], []
     for text, ids in zip(texts, tokenizer.encode_batch(list(texts)), strict=True):
-        found.append(tokenizer.pair(fit_pair(ids, [], max_length - 2)[0])[0] if text.strip() else [])
-    return found
+        fitted, _ = fit_pair(ids, [], max_length - 2)
+        shortened.append(len(fitted) < len(ids))
+        found.append(tokenizer.pair(fitted)[0] if text.strip() else [])
+    return found, shortened
 
 
 def _shared(pairs: Sequence[tuple[str, str]]) -> list[int]:
@@ -209,14 +214,22 @@ class Embedding:
         group = int(np.clip(settings.batch_tokens / (tokens + 4), 2, min(GROUP, len(rows))))
         return Groups(rows, tokenizer, self.max_length, pooling=self.pooling, group=group, seed=seed)
 
-    @torch.inference_mode()
+    def tokens(self, tokenizer: Tokenizer, texts: Sequence[str]) -> list[int]:
+        """How many tokens the model reads of each text."""
+        return [len(ids) for ids in _pieces(texts, tokenizer, self.max_length)[0]]
+
     def vectors(
         self, model: Transformer, tokenizer: Tokenizer, texts: Sequence[str]
     ) -> Float[np.ndarray, "text d_model"]:
         """The vector of each text, of length 1."""
-        pieces = _pieces(texts, tokenizer, self.max_length)
+        return self._vectors(model, tokenizer, _pieces(texts, tokenizer, self.max_length)[0])
+
+    @torch.inference_mode()
+    def _vectors(
+        self, model: Transformer, tokenizer: Tokenizer, pieces: Sequence[list[int]]
+    ) -> Float[np.ndarray, "text d_model"]:
         samples = [grouped(i, [ids], [0], [0], self.pooling) for i, ids in enumerate(pieces)]
-        result = np.zeros((len(texts), model.config.d_model), np.float32)
+        result = np.zeros((len(pieces), model.config.d_model), np.float32)
         for batch, hidden in predicted(model, samples, "vector", tokenizer.pad or 0):
             text = batch.targets["vector"].sample
             assert text is not None
@@ -229,7 +242,14 @@ class Embedding:
         texts = [values.get("text", "") for values in inputs]
         if not all(text.strip() for text in texts):
             raise RequestError("the text is empty", hint='send {"text": "..."}')
-        return [{"vector": vector.tolist()} for vector in self.vectors(model, tokenizer, texts)]
+        if not texts:
+            return []
+        pieces, shortened = _pieces(texts, tokenizer, self.max_length)
+        vectors = self._vectors(model, tokenizer, pieces)
+        return [
+            {"vector": vector.tolist(), **({"shortened": True} if cut else {})}
+            for vector, cut in zip(vectors, shortened, strict=True)
+        ]
 
     def evaluate(
         self, model: Transformer, tokenizer: Tokenizer, examples: Sequence[Example], settings: Evaluate

@@ -2,7 +2,7 @@
 
 POST /predict    {"text": "..."} or {"texts": ["...", "..."]}; "pair" or "pairs" and "options"
 GET  /v1/model   what is served
-POST /v1/...     OpenAI's API, of a model that writes (openai.py)
+POST /v1/...     OpenAI's API, of a model that writes (openai.py) or of vectors (embeddings.py)
 GET  /health     ok, or stopping (503)
 GET  /metrics    for Prometheus
 GET  /           a page to try it
@@ -28,13 +28,19 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from liju.serve.embeddings import Embeddings
     from liju.serve.openai import OpenAI
 
 __all__ = ["create_app"]
 
 log = logging.getLogger("liju.serve")
 
-OPENAI_PATHS = {"/v1/models": "GET", "/v1/completions": "POST", "/v1/chat/completions": "POST"}
+OPENAI_PATHS = {
+    "/v1/models": "GET",
+    "/v1/completions": "POST",
+    "/v1/chat/completions": "POST",
+    "/v1/embeddings": "POST",
+}
 PATHS = {"/": "GET", "/health": "GET", "/metrics": "GET", "/predict": "POST", "/v1/model": "GET"}
 
 
@@ -86,7 +92,8 @@ def create_app(
         settings.max_characters,
         max_texts,
     )
-    paths = PATHS | (OPENAI_PATHS if openai else {})
+    own = openai.routes() if openai else []
+    paths = PATHS | {route.path: OPENAI_PATHS[route.path] for route in own}
     counters = Counters(list(paths))
 
     def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -140,7 +147,10 @@ def create_app(
         assert isinstance(error, HTTPException)
         path, method = request.url.path, request.method
         hint = ""
-        if error.status_code == 404:
+        if error.status_code == 404 and path in OPENAI_PATHS:
+            message = f"a model for {loaded.task} does not answer {path}"
+            hint = 'vectors come from a model of task = "embedding"' if "embed" in path else "use /predict"
+        elif error.status_code == 404:
             hint = did_you_mean(path, paths) or f"known: {', '.join(paths)}"
             message = f"nothing is at {path}"
         elif error.status_code == 405:
@@ -163,7 +173,7 @@ def create_app(
             Route("/v1/model", model),
             Route("/metrics", metrics),
             Route("/predict", predict, methods=["POST"]),
-            *(openai.routes() if openai else ()),
+            *own,
         ],
         middleware=[Middleware(Guard, counters=counters)],  # type: ignore[arg-type]
         exception_handlers={HTTPException: not_answered},
@@ -225,10 +235,11 @@ def _shaped(path: str, message: str, hint: str, status: int = 400) -> dict[str, 
     return error_body(LijuError(message, hint), status)
 
 
-def _openai(loaded: Loaded, *rest: Any) -> OpenAI | None:
-    """OpenAI's endpoints, for a bundle whose model writes."""
+def _openai(loaded: Loaded, *rest: Any) -> OpenAI | Embeddings | None:
+    """OpenAI's endpoints, for a bundle whose model writes or has vectors of texts."""
     if not hasattr(loaded, "bundle"):
         return None
+    from liju.serve.embeddings import Embeddings
     from liju.serve.openai import OpenAI
 
-    return OpenAI.of(loaded, *rest)
+    return OpenAI.of(loaded, *rest) or Embeddings.of(loaded, *rest)

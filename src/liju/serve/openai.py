@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -22,10 +21,9 @@ from liju.prompt.reading import read_rows
 from liju.prompt.running_text import RunningText
 from liju.prompt.writing import Ask, Piece, TokenScore, write
 from liju.serve.asked import Problem
-from liju.serve.batcher import Batcher, Overloaded, Stopping
-from liju.serve.body import to_json
+from liju.serve.batcher import Batcher
 from liju.serve.openai_asked import Completion, read_completion
-from liju.serve.openai_told import Shape, error_body
+from liju.serve.openai_told import Shape, check_model, error_body, model_list, refused, request_id, response
 from liju.serve.stream import Channel, event_stream
 
 if TYPE_CHECKING:
@@ -108,8 +106,7 @@ class OpenAI:
         ]
 
     async def models(self, request: Request) -> Response:
-        one = {"id": self.model.name, "object": "model", "created": 0, "owned_by": "liju"}
-        return self._response({"object": "list", "data": [one]})
+        return response(model_list(self.model.name))
 
     async def completions(self, request: Request) -> Response:
         return await self._answered(request, chat=False)
@@ -131,9 +128,9 @@ class OpenAI:
                 for at, answer in enumerate(answers)
             ]
             written = sum(answer.written for answer in answers)
-            return self._response(shape.whole(choices, _usage(asked, jobs, written)))
+            return response(shape.whole(choices, _usage(asked, jobs, written)))
         except LijuError as error:
-            return self._refused(error)
+            return refused(error)
 
     async def _streamed(self, asked: Completion, jobs: Sequence[Job], shape: Shape) -> Response:
         """The answer in events. What is wrong before the first of them is an error of HTTP."""
@@ -158,7 +155,7 @@ class OpenAI:
                 yield shape.event([], _usage(asked, jobs, sum(written.values())))
 
         body = event_stream(first, items, told, last, _failed)
-        headers = {**_headers(), "Cache-Control": "no-cache"}
+        headers = {**request_id(), "Cache-Control": "no-cache"}
         return StreamingResponse(body, media_type="text/event-stream", headers=headers)
 
     def answer(self, jobs: Sequence[Job]) -> list[Answer]:
@@ -206,8 +203,7 @@ class OpenAI:
     def _jobs(self, asked: Completion) -> list[Job]:
         """The answers that a request wants. Raises Problem for what cannot be answered."""
         model = self.model
-        if asked.model is not None and asked.model != model.name:
-            raise Problem(404, f"no model {asked.model!r} is here", f"there is {model.name!r}", "model")
+        check_model(asked.model, model.name)
         field = "messages" if asked.chat else "prompt"
         if len(asked.prompts) * asked.n > self.max_texts:
             raise Problem(413, f"more than {self.max_texts} answers in one request", "send several", field)
@@ -254,26 +250,6 @@ class OpenAI:
         running.finish()
         return running.text, list(prompt), running.starts
 
-    def _response(self, body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-        from starlette.responses import Response
-
-        return Response(to_json(body), status, _headers() | (headers or {}), media_type="application/json")
-
-    def _refused(self, error: LijuError) -> Response:
-        if isinstance(error, Overloaded):
-            return self._response(
-                error_body(error, 503, "overloaded"), 503, {"Retry-After": str(error.retry_after)}
-            )
-        if isinstance(error, Stopping):
-            return self._response(
-                error_body(error, 503, "stopping"), 503, {"Retry-After": "5", "Connection": "close"}
-            )
-        status = error.status if isinstance(error, Problem) else 400
-        unread = {"Connection": "close"} if status in (408, 413) else None
-        return self._response(
-            error_body(error, status, "model_not_found" if status == 404 else None), status, unread
-        )
-
 
 def _shifted(piece: Piece, by: int) -> Piece:
     """A piece of text that stands after an echoed prompt."""
@@ -284,10 +260,6 @@ def _usage(asked: Completion, jobs: Sequence[Job], written: int) -> dict[str, in
     """Tokens read (each prompt once, however many answers it has) and written."""
     read = sum(job.read for job in jobs[:: asked.n])
     return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
-
-
-def _headers() -> dict[str, str]:
-    return {"X-Request-Id": f"req_{secrets.token_hex(12)}"}
 
 
 def _length(prompt: Any) -> int:

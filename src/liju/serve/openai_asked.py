@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -16,12 +16,14 @@ from liju.errors import RequestError, did_you_mean
 from liju.prompt.chat import check_messages
 from liju.serve.asked import Problem, read_json
 
-__all__ = ["Completion", "read_completion"]
+__all__ = ["Completion", "EmbeddingsAsked", "read_completion", "read_embeddings"]
 
 _KINDS = {
     "prompt": "a text, a list of texts, a list of token ids or a list of such lists",
     "stop": "a text or at most 8 texts",
     "messages": "a list of objects with a role and a content",
+    "input": "a text or a list of texts",
+    "encoding_format": "float or base64",
 }
 # What may be sent because it changes nothing.
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
@@ -34,6 +36,8 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "tool_choice": (None, "none", "auto"),
     "response_format": (None, {"type": "text"}),
 }
+
+_Shape = TypeVar("_Shape", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,46 @@ class _Chat(_Request):
     response_format: Any = None
 
 
+class EmbeddingsAsked(BaseModel):
+    """A request for vectors; `input` is a list."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    input: str | list[str]
+    model: str | None = None
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: int | None = Field(default=None, ge=1)
+    user: Any = None  # who asks changes nothing
+
+    @property
+    def texts(self) -> list[str]:
+        return [self.input] if isinstance(self.input, str) else self.input
+
+
+def read_embeddings(body: bytes) -> EmbeddingsAsked:
+    """The request for vectors in `body`. Raises Problem (400) naming the field that is wrong.
+
+    >>> read_embeddings(b'{"input": "spring"}').texts
+    ['spring']
+    >>> read_embeddings(b'{"input": [5, 7]}')
+    Traceback (most recent call last):
+        ...
+    liju.serve.asked.Problem: input holds token ids, which another vocabulary may have made
+    """
+    asked = _object(body)
+    given = asked.get("input")
+    if isinstance(given, list) and given and isinstance(given[0], int | list):
+        hint = "send texts; of LangChain: check_embedding_ctx_length=False"
+        raise Problem(400, "input holds token ids, which another vocabulary may have made", hint, "input")
+    found = _validated(asked, EmbeddingsAsked)
+    if not found.texts:
+        raise Problem(400, "input is an empty list", "send at least one text", "input")
+    for text in found.texts:
+        _check_unicode(text, "input")
+        if not text.strip():
+            raise Problem(400, "input holds an empty text", "leave it out", "input")
+    return found
+
+
 def read_completion(body: bytes, kind: Literal["completions", "chat"]) -> Completion:
     """The request in `body`. Raises Problem (400) naming the field that is wrong.
 
@@ -110,10 +154,20 @@ def read_completion(body: bytes, kind: Literal["completions", "chat"]) -> Comple
         ...
     liju.serve.asked.Problem: best_of is not supported here
     """
+    asked = _object(body)
+    shape = _Chat if kind == "chat" else _Completion
+    return _completion(_validated(asked, shape))
+
+
+def _object(body: bytes) -> dict[str, Any]:
     asked = read_json(body, hint="")
     if not isinstance(asked, dict):
         raise Problem(400, "the body is not a JSON object")
-    shape = _Chat if kind == "chat" else _Completion
+    return asked
+
+
+def _validated(asked: dict[str, Any], shape: type[_Shape]) -> _Shape:
+    """The fields of a request. Raises Problem (400) for the first that is wrong."""
     for name in asked:
         if name not in shape.model_fields:
             raise Problem(400, f"unknown field {name!r}", did_you_mean(name, shape.model_fields), name)
@@ -121,7 +175,7 @@ def read_completion(body: bytes, kind: Literal["completions", "chat"]) -> Comple
         if name in asked and asked[name] not in values:
             raise Problem(400, f"{name} is not supported here", "leave it out", name)
     try:
-        request = shape.model_validate(asked)
+        return shape.model_validate(asked)
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
@@ -129,7 +183,6 @@ def read_completion(body: bytes, kind: Literal["completions", "chat"]) -> Comple
             raise Problem(400, f"{name} is missing", field=name) from None
         told = f"takes {_KINDS[name]}" if name in _KINDS else first["msg"].lower()
         raise Problem(400, f"{name}: {told}", field=name) from None
-    return _completion(request)
 
 
 def _completion(request: _Request) -> Completion:

@@ -4,14 +4,64 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from liju.errors import LijuError
 from liju.prompt.writing import TokenScore
+from liju.serve.asked import Problem
+from liju.serve.batcher import Overloaded, Stopping
+from liju.serve.body import to_json
 from liju.vocab import Tokenizer
 
-__all__ = ["Shape", "error_body"]
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+__all__ = ["Shape", "check_model", "error_body", "model_list", "refused", "request_id", "response"]
+
+
+def request_id() -> dict[str, str]:
+    """The header by which a client can name an answer."""
+    return {"X-Request-Id": f"req_{secrets.token_hex(12)}"}
+
+
+def response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A whole answer as JSON."""
+    from starlette.responses import Response
+
+    return Response(to_json(body), status, request_id() | dict(headers or {}), media_type="application/json")
+
+
+def refused(error: LijuError) -> Response:
+    """The answer to a request that failed: what is wrong, with the status that clients know."""
+    if isinstance(error, Overloaded):
+        wait = {"Retry-After": str(error.retry_after)}
+        return response(error_body(error, 503, "overloaded"), 503, wait)
+    if isinstance(error, Stopping):
+        gone = {"Retry-After": "5", "Connection": "close"}
+        return response(error_body(error, 503, "stopping"), 503, gone)
+    status = error.status if isinstance(error, Problem) else 400
+    unread = {"Connection": "close"} if status in (408, 413) else None
+    code = "model_not_found" if status == 404 else None
+    return response(error_body(error, status, code), status, unread)
+
+
+def model_list(name: str) -> dict[str, Any]:
+    """The body of /v1/models.
+
+    >>> [one["id"] for one in model_list("first")["data"]]
+    ['first']
+    """
+    return {
+        "object": "list",
+        "data": [{"id": name, "object": "model", "created": 0, "owned_by": "liju"}],
+    }
+
+
+def check_model(asked: str | None, name: str) -> None:
+    """Raise Problem (404) where a request names another model than the one that is here."""
+    if asked is not None and asked != name:
+        raise Problem(404, f"no model {asked!r} is here", f"there is {name!r}", "model")
 
 
 def error_body(error: LijuError, status: int, code: str | None = None) -> dict[str, Any]:
