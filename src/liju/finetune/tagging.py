@@ -104,9 +104,11 @@ class Tagged:
             [f" {word}" if spaced and at and ord(word[0]) < 0x2E80 else word for at, word in enumerate(words)]
             for words in sentences
         ]
-        ids = iter(self.tokenizer.encode_batch([word for words in spelled for word in words]))
+        different = list(dict.fromkeys(word for words in spelled for word in words))
         unknown = self.tokenizer.unk if self.tokenizer.unk is not None else self.pad
-        return [[next(ids) or [unknown] for _ in words] for words in spelled]
+        ids = (of_word or [unknown] for of_word in self.tokenizer.encode_batch(different))
+        pieces = dict(zip(different, ids, strict=True))
+        return [[pieces[word] for word in words] for words in spelled]
 
     def _add(self, row: int, start: int, pieces: list[list[int]], tags: list[int]) -> None:
         self.pieces.append(pieces)
