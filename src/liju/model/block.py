@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from liju.model.attention import Memory, MultiHeadAttention, Visibility
 from liju.model.config import TransformerConfig
+from liju.model.dropout import Dropout
 from liju.model.feedforward import FeedForward
 from liju.model.norm import make_norm
 
@@ -39,7 +40,7 @@ class Block(nn.Module):
             config.d_model, config.d_ff, activation=config.activation, gated=config.gated, bias=config.bias
         )
         self.norm_feedforward = make_norm(config) if self.place != "parallel" else None
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(
         self,
