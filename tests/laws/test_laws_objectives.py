@@ -41,7 +41,9 @@ def splits(draw):
     numbers = draw(st.lists(st.integers(0, 200), min_size=2, max_size=7, unique=True))
     cuts = sorted(draw(st.sets(st.integers(1, len(numbers) - 1), max_size=3)))
     groups = [part.tolist() for part in np.split(np.array(numbers), cuts)]
-    how = st.tuples(st.sampled_from(["grouped", "packed"]), st.integers(1, 150), st.sampled_from([0, 60]))
+    how = st.tuples(
+        st.sampled_from(["grouped", "packed", "flat"]), st.integers(1, 150), st.sampled_from([0, 60])
+    )
     return [(group, *draw(how)) for group in groups]
 
 

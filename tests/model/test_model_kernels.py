@@ -43,7 +43,7 @@ def kernel(request, monkeypatch):
     """Every packed row goes to this kernel (varlen knows no bias)."""
     used = []
 
-    def chosen(device, dtype, *, bias):
+    def chosen(device, dtype, d_k=64, *, bias, grouped=False):
         name = "dense" if bias and request.param == "varlen" else request.param
         used.append(name)
         return name
@@ -110,20 +110,31 @@ def test_ends_of_segments():
 
 def test_what_is_chosen(monkeypatch):
     cpu, gpu = torch.device("cpu"), torch.device("cuda", 0)
-    assert kernel_for(cpu, torch.float32, bias=False) == "dense"
+    half, single = torch.bfloat16, torch.float32
+    assert kernel_for(cpu, single, bias=False) == "dense"
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     monkeypatch.setattr(kernels, "_has_triton", lambda: True)
+    monkeypatch.setattr(kernels, "failure", lambda *_: "")
     assert "window_size" in kernels._varlen_knows()
-    assert kernel_for(gpu, torch.bfloat16, bias=False) == "varlen"
-    assert kernel_for(gpu, torch.bfloat16, bias=True) == "flex"
-    assert kernel_for(gpu, torch.float32, bias=False) == "flex"
+    assert kernel_for(gpu, half, bias=False) == "varlen"
+    assert kernel_for(gpu, half, bias=True) == "flex"
+    assert kernel_for(gpu, single, bias=False) == "flex"
     assert kernel_for(gpu, torch.float64, bias=False) == "dense"
+    # Heads that FlashAttention has no kernel for, and heads that Triton has no products for.
+    assert [kernel_for(gpu, half, d_k, bias=False) for d_k in (8, 12, 20, 256, 264)] == [
+        "varlen", "dense", "flex", "varlen", "flex",
+    ]  # fmt: skip
+    tried = []
+    monkeypatch.setattr(kernels, "failure", lambda name, *_: tried.append(name) or "it raised")
+    assert kernel_for(gpu, half, bias=False) == "dense" and tried == ["varlen", "flex"]
+    monkeypatch.setattr(kernels, "failure", lambda name, *_: "it is off" * (name == "varlen"))
+    assert kernel_for(gpu, half, bias=False) == "flex"
     monkeypatch.setattr(kernels, "_has_triton", lambda: False)
-    assert kernel_for(gpu, torch.float32, bias=False) == "dense"
+    assert kernel_for(gpu, single, bias=False) == "dense"
     monkeypatch.setattr(kernels, "_varlen_knows", frozenset)
-    assert kernel_for(gpu, torch.bfloat16, bias=False) == "dense"
+    assert kernel_for(gpu, half, bias=False) == "dense"
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
-    assert kernel_for(gpu, torch.bfloat16, bias=False) == "dense"
+    assert kernel_for(gpu, half, bias=False) == "dense"
 
 
 @pytest.mark.parametrize("case", ["bert", "llama", "marian"])

@@ -2,10 +2,11 @@ import json
 
 import pytest
 import torch
-from train_toy import Toy, toy_model, toy_settings
+from train_toy import Told, Toy, toy_model, toy_settings
 
+from liju.model import Transformer, TransformerConfig
 from liju.samples.batch import assemble
-from liju.train import TrainSettings, choose, probe
+from liju.train import TrainSettings, choose, probe, train
 from liju.train.probe import blocks, compiling_pays
 
 
@@ -31,6 +32,76 @@ def test_what_was_chosen_before_stays(monkeypatch):
     assert kept.to_json() == before
     changed = choose(toy_model("decoder"), TrainSettings(layout="packed", device="cpu"), before=before)
     assert changed.layout == "packed" and changed.peak_flops == before["peak_flops"]
+
+
+HALF, SINGLE = "bfloat16", "float32"
+
+
+@pytest.mark.parametrize(
+    ("family", "switches", "precision", "layout"),
+    [
+        ("encoder", {}, HALF, "flat"),
+        ("decoder", {}, HALF, "flat"),
+        ("decoder", {"num_kv_heads": 1, "qk_norm": True, "window": 3}, HALF, "flat"),
+        ("encdec", {"position": "rope"}, HALF, "flat"),
+        ("encdec", {"position": "sinusoidal"}, HALF, "flat"),
+        ("encdec", {}, HALF, "grouped"),  # a bias that learns
+        ("encoder", {"position": "relative"}, HALF, "grouped"),
+        ("decoder", {}, SINGLE, "grouped"),
+        ("decoder", {"d_k": 12}, HALF, "grouped"),
+    ],
+)
+def test_a_gpu_gets_flat_lines_where_its_kernel_knows_the_model(
+    monkeypatch, family, switches, precision, layout
+):
+    """By the questions that are asked: there is no GPU in the tests."""
+    shape = {"vocab_size": 17, "d_model": 24, "num_heads": 3, "d_k": 8, "num_layers": 1}
+    model = Transformer(TransformerConfig.default(family, **{**shape, **switches}))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    tried = []
+    monkeypatch.setattr("liju.model.layout.failure", lambda *asked: tried.append(asked) or "")
+    gpu = torch.device("cuda", 0)
+    found, because = probe.best_layout(model, gpu, precision)
+    assert found == layout and bool(because) == (layout == "grouped")
+    if layout == "flat":
+        grouped = "num_kv_heads" in switches
+        assert tried == [("varlen", gpu, torch.bfloat16, 8, False, grouped)]
+        monkeypatch.setattr("liju.model.layout.failure", lambda *asked: "varlen is off by 1.0e+00")
+        assert probe.best_layout(model, gpu, precision) == ("grouped", "varlen is off by 1.0e+00")
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+        assert probe.best_layout(model, gpu, precision) == ("grouped", "the GPU is older than Ampere")
+    assert probe.best_layout(model, torch.device("cpu"), precision) == ("grouped", "")
+
+
+def test_what_was_chosen_on_a_gpu_is_chosen_anew_on_a_cpu(tmp_path, monkeypatch):
+    """A run that was begun on a GPU goes on here: no flat line behind a mask, no half precision that this
+    machine may not have, no peak of the other one. It says so, and what is asked for by name stays."""
+    objective = Toy("decoder")
+    train(toy_model("decoder"), objective, toy_settings(), tmp_path, stop_after=3)
+    path = tmp_path / "settings.json"
+    written = json.loads(path.read_text())
+    written["chosen"] |= {"device": "cuda:0", "layout": "flat", "precision": "bfloat16", "peak_flops": 8e14}
+    path.write_text(json.dumps(written))
+    told = Told()
+    asked = toy_settings(layout="auto", precision="auto")
+    monkeypatch.setattr(probe, "speeds", lambda *_: {"float32": 1e9, "bfloat16": 1e9})
+    train(toy_model("decoder"), objective, asked, tmp_path, resume=True, live=told)
+    chosen = json.loads(path.read_text())["chosen"]
+    assert (chosen["device"], chosen["layout"], chosen["precision"]) == ("cpu", "grouped", "float32")
+    assert chosen["peak_flops"] < 1e14
+    assert (
+        "precision is float32 and was bfloat16, layout is grouped and was flat: the run was on cuda and is "
+        "on cpu"
+    ) in told.notices
+    by_name = choose(toy_model("decoder"), toy_settings(layout="flat"), before=written["chosen"])
+    assert by_name.layout == "flat"
+
+
+def test_another_gpu_without_the_kernel_gets_other_rows(monkeypatch):
+    before = {**choose(toy_model("decoder"), toy_settings()).to_json(), "layout": "flat"}
+    monkeypatch.setattr(probe, "best_layout", lambda *_: ("grouped", "the GPU is older than Ampere"))
+    kept = choose(toy_model("decoder"), toy_settings(layout="auto"), before=before)
+    assert (kept.layout, kept.because) == ("grouped", "the GPU is older than Ampere")
 
 
 def test_compiling_is_tried_only_for_a_long_run(monkeypatch):

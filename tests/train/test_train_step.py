@@ -32,7 +32,7 @@ def of(family, batches, **more):
     family=st.sampled_from(FAMILIES),
     numbers=st.lists(st.integers(0, 99), min_size=2, max_size=9, unique=True),
     limit=st.integers(1, 60),
-    layout=st.sampled_from(["grouped", "packed"]),
+    layout=st.sampled_from(["grouped", "packed", "flat"]),
 )
 def test_any_split_gives_the_same_loss_and_gradients(family, numbers, limit, layout):
     samples = [Toy(family).sample(number) for number in numbers]

@@ -11,7 +11,7 @@ from train_toy import Toy, toy_model, toy_settings
 from liju.errors import TrainingError
 from liju.samples.layout import micro_batches
 from liju.samples.steps import Steps
-from liju.train import Quiet, train, training
+from liju.train import Quiet, train, training, worst
 from liju.train.training import Training
 from liju.train.worst import is_out_of_memory, largest_batches
 
@@ -19,7 +19,7 @@ FAMILIES = ["encoder", "decoder", "encdec"]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("layout", ["grouped", "packed"])
+@pytest.mark.parametrize("layout", ["grouped", "packed", "flat"])
 def test_nothing_that_the_run_sees_is_larger(family, layout):
     objective, settings = Toy(family), toy_settings(steps=64, batch_tokens=300, micro_batch_tokens=70)
     steps = Steps(objective, settings.batch_tokens, settings.seed)
@@ -149,3 +149,29 @@ def test_the_real_thing_by_a_limit_of_the_system(tmp_path):
     assert "memory ran out on cpu in the largest micro-batch of this run: 90 rows of 900" in done.stdout, done
     assert "micro_batch_tokens = " in done.stdout
     assert not list(tmp_path.glob("checkpoints/*"))
+
+
+def test_a_flat_line_is_told_by_its_longest_sample(tmp_path, monkeypatch):
+    """The line is no sample: it can be made shorter."""
+
+    def fails(*args):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(training, "try_batch", fails)
+    for layout, shape in (("flat", "1 row of 33 tokens"), ("packed", "3 rows of 11 tokens")):
+        with pytest.raises(TrainingError) as caught:
+            train(toy_model("decoder"), Toy("decoder"), toy_settings(layout=layout), tmp_path / layout)
+        assert shape in caught.value.message
+        assert caught.value.hint.startswith("micro_batch_tokens = 16 (it is 40)")
+
+
+def test_a_kernel_s_scores_are_of_segments_and_a_mask_s_of_rows(monkeypatch):
+    objective, settings = Toy("encdec"), toy_settings(batch_tokens=400, micro_batch_tokens=400)
+    samples = [objective.sample(number) for number in range(20)]
+    (flat,) = micro_batches(samples, 400, "flat")
+    (grouped,) = micro_batches(samples, 4000, "grouped")
+    by_mask = worst.needed(toy_model("encdec"), flat, settings, "float32")
+    monkeypatch.setattr(worst, "SPANNED", {"cpu"})
+    by_kernel = worst.needed(toy_model("encdec"), flat, settings, "float32")
+    rows = worst.needed(toy_model("encdec"), grouped, settings, "float32")
+    assert by_kernel.activations < rows.activations < by_mask.activations

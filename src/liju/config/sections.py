@@ -193,8 +193,9 @@ class Pretrain(Section):
     """auto measures both on this machine and takes the faster"""
     compile: Literal["auto", "on", "off"] = "auto"
     """auto compiles only where a short measurement says that it pays"""
-    layout: Literal["auto", "grouped", "packed"] = "auto"
-    """how samples fall into rows: grouped by length, or packed; auto takes what is fastest on the device"""
+    layout: Literal["auto", "grouped", "packed", "flat"] = "auto"
+    """how samples fall into rows: grouped by length, packed, or one flat line; auto is flat on a GPU with a
+    kernel for it, else grouped"""
     sharding: Literal["auto", "replicate", "shard", "offload"] = "auto"
     """of weights and optimizer over several ranks; auto splits what takes more than half of a GPU's memory;
     offload keeps the optimizer in the host's memory"""

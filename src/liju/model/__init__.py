@@ -22,6 +22,7 @@ __all__ = [
     "TransformerConfig",
     "Visibility",
     "WordsHead",
+    "layout_for",
     "positional_encoding",
     "preset",
 ]
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from liju.model.encoder import Encoder
     from liju.model.feedforward import FeedForward
     from liju.model.heads import Pooler, WordsHead
+    from liju.model.layout import layout_for
     from liju.model.norm import RMSNorm
     from liju.model.position import RelativeBias, Rotary, positional_encoding
     from liju.model.presets import PRESETS, Preset, preset
@@ -52,6 +54,7 @@ _HOME = {
     "RMSNorm": "norm",
     "Transformer": "transformer",
     "TransformerConfig": "config",
+    "layout_for": "layout",
 }
 
 

@@ -52,8 +52,8 @@ class Decoder(Stack):
         else:
             sights = None
         x = self.embed(token, side.tokens, position)
-        sights, ropes = sights or self.sights(side), self.ropes(position, x.dtype)
-        across = self._across(side, memory_side, cache)
+        sights, ropes = sights or self.sights(side, x.dtype), self.ropes(position, x.dtype)
+        across = self._across(side, memory_side, cache, x.dtype)
         for i, (block, window) in enumerate(zip(self.blocks, self.windows, strict=True)):
             x = block(
                 x,
@@ -68,7 +68,9 @@ class Decoder(Stack):
             cache.advance((side.segment > 0).sum(dim=1).tolist())
         return x if self.final_norm is None else self.final_norm(x)
 
-    def _across(self, side: Side, memory_side: Side | None, cache: Cache | None) -> Visibility | None:
+    def _across(
+        self, side: Side, memory_side: Side | None, cache: Cache | None, dtype: torch.dtype
+    ) -> Visibility | None:
         if self.blocks[0].cross_attention is None:
             return None
         segment = None if memory_side is None else memory_side.segment
@@ -78,4 +80,4 @@ class Decoder(Stack):
             segment = cache.sources
         if segment is None:
             raise ModelError("the decoder of an encoder-decoder needs memory and memory_side")
-        return Visibility.across(side.segment, segment)
+        return self._ready(Visibility.across(side.segment, segment), dtype, bias=False)

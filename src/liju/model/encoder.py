@@ -33,7 +33,7 @@ class Encoder(Stack):
 
     def forward(self, side: Side, token: nn.Embedding) -> Float[Tensor, "row place d_model"]:
         x = self.embed(token, side.tokens, side.position, side.types)
-        sights, ropes = self.sights(side), self.ropes(side.position, x.dtype)
+        sights, ropes = self.sights(side, x.dtype), self.ropes(side.position, x.dtype)
         for block, window in zip(self.blocks, self.windows, strict=True):
             x = block(x, sights[window], rope=ropes[window])
         return x if self.final_norm is None else self.final_norm(x)

@@ -1,10 +1,14 @@
-"""Kernels for rows of many segments, on a GPU: nothing between two segments is computed, no mask is made."""
+"""Kernels for rows of many segments, on a GPU: nothing between two segments is computed, no mask is made.
+
+None of them is taken on trust: before the first use on a device each computes two small rows, forward and
+backward, beside a mask (`failure`). One that raises or says something else is not used there.
+"""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
 
@@ -13,7 +17,10 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-__all__ = ["Spans", "kernel_for", "near"]
+__all__ = ["Spans", "able", "failure", "kernel_for", "near"]
+
+WIDEST = 256  # numbers of a head, at most: FlashAttention's limit
+AGREES = {2: 0.05, 4: 0.01, 8: 1e-6}  # bytes of a number to the largest error of a kernel that is right
 
 
 def near(query: Tensor, key: Tensor, *, causal: bool, window: int = 0) -> Bool[Tensor, "*query key"] | None:
@@ -30,19 +37,87 @@ def near(query: Tensor, key: Tensor, *, causal: bool, window: int = 0) -> Bool[T
     return (distance <= (0 if causal else window)) & (distance >= -window)
 
 
-def kernel_for(device: torch.device, dtype: torch.dtype, *, bias: bool) -> str:
+def kernel_for(
+    device: torch.device, dtype: torch.dtype, d_k: int = 64, *, bias: bool, grouped: bool = False
+) -> str:
     """The kernel for packed rows: "varlen" (FlashAttention by the ends of the segments: half precision, no
-    bias), "flex" (FlexAttention, compiled) or "dense" (a mask, and scaled_dot_product_attention).
+    bias), "flex" (FlexAttention, compiled) or "dense" (a mask, and scaled_dot_product_attention): the first
+    that can do it here, and does (`failure`). grouped: heads of keys are shared (num_kv_heads).
 
     >>> kernel_for(torch.device("cpu"), torch.bfloat16, bias=False)  # neither has a backward pass on a CPU
     'dense'
     """
+    for name in ("varlen", "flex"):
+        unable = able(name, device, dtype, d_k, bias=bias)
+        if not unable and not failure(name, device, dtype, d_k, bias, grouped):
+            return name
+    return "dense"
+
+
+def able(name: str, device: torch.device, dtype: torch.dtype, d_k: int, *, bias: bool) -> str:
+    """Why a kernel knows no such rows; "" where it does.
+
+    >>> able("varlen", torch.device("cpu"), torch.float32, 64, bias=False)
+    'a cpu has no such kernel'
+    """
     if device.type != "cuda":
-        return "dense"
-    able = torch.cuda.get_device_capability(device) >= (8, 0)
-    if able and dtype.itemsize == 2 and not bias and "window_size" in _varlen_knows():
-        return "varlen"
-    return "flex" if able and dtype.itemsize <= 4 and _has_triton() else "dense"
+        return f"a {device.type} has no such kernel"
+    if torch.cuda.get_device_capability(device) < (8, 0):
+        return "the GPU is older than Ampere"
+    if name == "varlen":
+        if "window_size" not in _varlen_knows():
+            return "this torch has no varlen_attn with windows"
+        if bias:
+            return "a bias on the scores (position = 'relative') is not known to FlashAttention"
+        if dtype.itemsize != 2:
+            return f"FlashAttention computes in half precision, not in {str(dtype).removeprefix('torch.')}"
+        return "" if d_k % 8 == 0 and d_k <= WIDEST else f"d_k {d_k} is no multiple of 8 up to {WIDEST}"
+    if not _has_triton():
+        return "triton is not installed"
+    if dtype.itemsize > 4:
+        return "FlexAttention knows no float64"
+    return "" if d_k >= 16 else f"d_k {d_k} is below 16"  # Triton's products have no narrower ones
+
+
+@cache
+def failure(name: str, device: torch.device, dtype: torch.dtype, d_k: int, bias: bool, grouped: bool) -> str:
+    """What went wrong when a kernel computed two small rows beside a mask; "" where it agreed, forward and
+    backward. Each is tried once a process."""
+    generator = torch.Generator().manual_seed(0)  # the caller's draws stay
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator).to(device, dtype)
+
+    query = torch.tensor([[1] * 70 + [2] * 90, [1] * 30 + [2] * 50 + [3] * 80], device=device)
+    key = torch.tensor([[1] * 20 + [2] * 130, [1] * 90 + [2] * 5 + [3] * 55], device=device)
+    heads = 2 if grouped else 1
+    try:
+        with torch.inference_mode(False), torch.enable_grad(), torch.autocast(device.type, enabled=False):
+            for spans in (Spans(query, query, causal=True), Spans(query, key, cross=True)):
+                table = draw(heads, 2 * 40 + 1) if bias and not spans.cross else None
+                places = spans.query.shape[1], spans.key.shape[1], spans.key.shape[1]
+                given = [
+                    draw(2, n, heads if i == 0 else 1, d_k).transpose(1, 2) for i, n in enumerate(places)
+                ]
+                given += [] if table is None else [table]
+                weight = draw(2, heads, places[0], d_k)
+                results = []
+                for kernel, kind in (
+                    ("dense", torch.float32 if dtype.itemsize < 4 else dtype),
+                    (name, dtype),
+                ):
+                    own = [x.detach().to(kind).requires_grad_() for x in given]
+                    out = replace(spans, kernel=kernel).attend(*own[:3], d_k**-0.5, *own[3:])
+                    found = torch.autograd.grad((out * weight.to(kind)).sum(), own)
+                    results.append([out.detach(), *found])
+                for right, other in zip(*results, strict=True):
+                    error = float((right - other).abs().max() / right.abs().max())
+                    if not error <= AGREES[dtype.itemsize]:
+                        return f"{name} is off by {error:.1e} of the largest number"
+    except Exception as error:  # compilers and drivers have no common base class
+        lines = str(error).strip().splitlines() or [""]
+        return f"{name} raised {type(error).__name__}: {lines[0][:200]}"
+    return ""
 
 
 @cache
@@ -121,6 +196,17 @@ class Spans:
     causal: bool = False
     window: int = 0
     cross: bool = False  # cross-attention: no order, and an empty query may look everywhere in its row
+    kernel: str = ""  # which one computes it; empty: `kernel_for` says
+
+    def ready(self, dtype: torch.dtype, d_k: int, *, bias: bool, grouped: bool) -> Spans:
+        """The same with its kernel chosen, and with all that this asks the device: not in the blocks, where a
+        compiler would stumble over it."""
+        made = replace(self, kernel=kernel_for(self.query.device, dtype, d_k, bias=bias, grouped=grouped))
+        if made.kernel == "varlen" and made.tidy:
+            _ = made.bounds
+        elif made.kernel == "flex":
+            _ = made.block_mask
+        return made
 
     @cached_property
     def mask(self) -> Bool[Tensor, "row 1 query key"]:
@@ -195,19 +281,25 @@ class Spans:
         by_distance: Float[Tensor, "head distance"] | None = None,
     ) -> Float[Tensor, "row head query d_k"]:
         """softmax(Q K^T scale + bias) V within the segments. by_distance: a bias for each distance from
-        -(queries - 1) to keys - 1."""
-        kernel = kernel_for(query.device, query.dtype, bias=by_distance is not None)
+        -n to n; what is further away has the bias of n."""
+        kind = query.device.type
+        if torch.is_autocast_enabled(kind):  # these kernels are no operations that autocast knows
+            narrow = torch.get_autocast_dtype(kind)
+            query, key, value = query.to(narrow), key.to(narrow), value.to(narrow)
+        gqa = query.shape[1] != key.shape[1]
+        kernel = self.kernel or kernel_for(
+            query.device, query.dtype, query.shape[-1], bias=by_distance is not None, grouped=gqa
+        )
         if kernel == "varlen" and self.tidy:
             return self._by_ends(query, key, value, scale)
-        gqa = query.shape[1] != key.shape[1]
+        far = 0 if by_distance is None else by_distance.shape[1] // 2
         if kernel == "flex":
-            offset = query.shape[2] - 1
 
             def biased(score: Tensor, row: Tensor, head: Tensor, q: Tensor, k: Tensor) -> Tensor:
                 assert by_distance is not None
-                return score + by_distance[head, k - q + offset]
+                return score + by_distance[head, (k - q).clamp(-far, far) + far]
 
-            return _flex(query.device.type)(
+            return _flex(kind)(
                 query,
                 key,
                 value,
@@ -219,7 +311,7 @@ class Spans:
         mask: Tensor = self.mask
         if by_distance is not None:
             q, k = (torch.arange(n, device=query.device) for n in (query.shape[2], key.shape[2]))
-            bias = by_distance[:, k - q[:, None] + query.shape[2] - 1][None].to(query.dtype)
+            bias = by_distance[:, (k - q[:, None]).clamp(-far, far) + far][None].to(query.dtype)
             mask = torch.where(mask, bias, torch.finfo(query.dtype).min)
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale, enable_gqa=gqa)
 

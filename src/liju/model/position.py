@@ -195,11 +195,13 @@ class RelativeBias(nn.Module):
         bias = self.weight[bucket].movedim(-1, -3)
         return bias if bias.dim() == 4 else bias[None]
 
-    def by_distance(self, queries: int, keys: int) -> Float[Tensor, "head distance"]:
-        """The bias of each distance from -(queries - 1) to keys - 1: all that rows of these lengths need.
+    def by_distance(self) -> Float[Tensor, "head distance"]:
+        """The bias of each distance from -n to n, n being the one from which on all share a bucket. Of one
+        size whatever the rows are, so that a compiled kernel serves them all.
 
-        >>> RelativeBias(3, buckets=8).by_distance(2, 5).shape
-        torch.Size([3, 6])
+        >>> RelativeBias(3, buckets=8, max_distance=11).by_distance().shape
+        torch.Size([3, 23])
         """
-        distance = torch.arange(1 - queries, keys, device=self.weight.device)
+        far = max(self.max_distance, len(self.weight))
+        distance = torch.arange(-far, far + 1, device=self.weight.device)
         return self.weight[self.bucket(distance)].T

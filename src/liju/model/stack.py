@@ -37,7 +37,8 @@ class Stack(nn.Module):
         project_out: bool = False,
     ):
         super().__init__()
-        self.causal = causal
+        self.causal, self.d_k = causal, config.d_k
+        self.grouped = config.num_kv_heads != config.num_heads
         self.scale = config.d_model**0.5 if config.embedding_scale else 1.0
         narrow = config.d_embedding != config.d_model
         self.project_in = nn.Linear(config.d_embedding, config.d_model, bias=False) if narrow else None
@@ -104,14 +105,22 @@ class Stack(nn.Module):
             x = self.embedding_norm(x)
         return self.dropout(x)
 
-    def sights(self, side: Side) -> dict[int, Visibility]:
-        """Who sees whom, for each window that occurs in the blocks."""
+    def sights(self, side: Side, dtype: torch.dtype) -> dict[int, Visibility]:
+        """Who sees whom, for each window that occurs in the blocks. dtype: of the blocks' input."""
         place = torch.arange(side.tokens.shape[1], device=side.tokens.device)
-        return self._biased(
-            {w: Visibility.within(side.segment, causal=self.causal, window=w) for w in set(self.windows)},
-            place,
-            place,
-        )
+        within = {w: Visibility.within(side.segment, causal=self.causal, window=w) for w in set(self.windows)}
+        bias = self.relative is not None
+        return self._biased({w: self._ready(seen, dtype, bias) for w, seen in within.items()}, place, place)
+
+    def _ready(self, sight: Visibility, dtype: torch.dtype, bias: bool) -> Visibility:
+        """With the kernel for its rows chosen, where they are many segments on a device that has one."""
+        if sight.spans is None:
+            return sight
+        kind = sight.spans.query.device.type
+        if torch.is_autocast_enabled(kind):
+            dtype = torch.get_autocast_dtype(kind)
+        spans = sight.spans.ready(dtype, self.d_k, bias=bias, grouped=self.grouped)
+        return replace(sight, spans=spans)
 
     def sights_onward(self, place: Int[Tensor, "row query"], keys: int) -> dict[int, Visibility]:
         """The same for new tokens at `place` that look at a cache of `keys` places."""
@@ -126,7 +135,7 @@ class Stack(nn.Module):
             return sights
         # Distance is counted in places of the row: within a segment that is the distance of positions.
         if any(sight.spans is not None for sight in sights.values()):
-            table = self.relative.by_distance(len(query), len(key))
+            table = self.relative.by_distance()
             return {window: replace(sight, by_distance=table) for window, sight in sights.items()}
         bias = self.relative(query, key)
         return {window: sight.with_bias(bias) for window, sight in sights.items()}

@@ -13,8 +13,10 @@ from liju.model.decoder import Decoder
 from liju.model.encoder import Encoder
 from liju.model.feedforward import FeedForward
 from liju.model.heads import POOLED, Pooler, WordsHead
+from liju.model.layout import layout_for
 from liju.model.position import RelativeBias
 from liju.samples.batch import Batch, Side
+from liju.samples.layout import Layout
 
 __all__ = ["Transformer"]
 
@@ -105,6 +107,15 @@ class Transformer(nn.Module):
         if len(hidden) * self.config.vocab_size < least:
             return None
         return *head.linear(self._narrow(hidden), self.token.weight), head.softcap
+
+    @property
+    def layout(self) -> Layout:
+        """The layout of rows that it computes fastest where it is now, in what it computes in now."""
+        weight = self.token.weight
+        kind, dtype = weight.device.type, weight.dtype
+        if torch.is_autocast_enabled(kind):
+            dtype = torch.get_autocast_dtype(kind)
+        return layout_for(self.config, weight.device, dtype)[0]
 
     def _narrow(self, hidden: Tensor) -> Tensor:
         """To the width of the embeddings, where it is another one."""

@@ -41,7 +41,7 @@ def held_out_by(
     objective: Objective,
     groups: Mapping[str, Sequence[str] | np.ndarray],
     limit: int = 8192,
-    layout: Layout = "grouped",
+    layout: Layout | None = None,
 ) -> dict[str, float]:
     """As `held_out` for samples 0, 1, ..., and the loss of each group of them.
 

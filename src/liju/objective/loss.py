@@ -25,7 +25,8 @@ class Predicts(Protocol):
     """What a network must do for its losses to be computed; `liju.model.Transformer` does it.
 
     It may have a method `vocabulary(name, hidden)` besides: what the logits of a head are a linear map of, as
-    (hidden, weight, bias, softcap), or None. Then they are made a few rows at a time.
+    (hidden, weight, bias, softcap), or None. Then they are made a few rows at a time. It may have a `layout`:
+    of rows, the one that it computes fastest.
     """
 
     training: bool
@@ -102,19 +103,21 @@ def held_out(
     model: Predicts,
     objective: Objective,
     limit: int = 8192,
-    layout: Layout = "grouped",
+    layout: Layout | None = None,
     most: int = 0,
     numbers: Iterable[int] | None = None,
 ) -> dict[str, float]:
     """The losses of the first pass over an objective's data (or of the first `most` samples of it).
 
-    Dropout is off; masks and spans are those of samples 0, 1, ..., the same at every look.
+    Dropout is off; masks and spans are those of samples 0, 1, ..., the same at every look. `layout`: of rows
+    (None: the model's own); it changes no loss.
     Besides the means it gives `words_nats` (their sum) and `words_count`, for bits per byte.
     """
     chosen = (
         np.arange(min(objective.size, most or objective.size)) if numbers is None else np.array(list(numbers))
     )
     device = next(model.parameters()).device
+    layout = layout or getattr(model, "layout", "grouped")
     totals: dict[str, np.ndarray] = {}
     training = model.training
     model.train(False)

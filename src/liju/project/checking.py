@@ -19,7 +19,7 @@ from liju.project.leaks import Kept, examples_of, inspection_of
 from liju.project.parts import TASK_TYPES, initialise, model_config, objective_of, trained
 from liju.project.steps import tokenizer_of
 from liju.project.views import look
-from liju.samples import Batch, Steps, TokenShards, micro_batches, write_shards
+from liju.samples import Batch, Layout, Sample, Steps, TokenShards, micro_batches, write_shards
 from liju.train import TrainSettings, accumulate, build_optimizer, choose
 from liju.vocab import Tokenizer
 
@@ -84,8 +84,7 @@ def check(run: Run, seconds: float = 2.0) -> Check:
         model = initialise(project, tokenizer.size)
         steps = Steps(objective, settings.batch_tokens, settings.seed)
         samples = [objective.sample(int(number)) for number in steps.numbers(0)]
-        batches = micro_batches(samples, settings.micro_batch_tokens, "grouped", objective.pad)
-        precision, rate = _measured(model, objective, batches, settings, seconds)
+        precision, rate, batches = _measured(model, objective, samples, settings, seconds)
         # A sample has more tokens than the text it came from: special tokens, and the decoder's side.
         seen = settings.steps * settings.batch_tokens
         mean = objective.lengths(steps.numbers(0)).mean(0)
@@ -122,10 +121,20 @@ def check(run: Run, seconds: float = 2.0) -> Check:
 
 
 def _measured(
-    model: Transformer, objective: Objective, batches: list[Batch], settings: TrainSettings, seconds: float
-) -> tuple[str, float]:
-    """The arithmetic that the machine takes for these steps, and tokens a second in it."""
-    chosen = choose(model, settings, lambda: batches[0])
+    model: Transformer,
+    objective: Objective,
+    samples: list[Sample],
+    settings: TrainSettings,
+    seconds: float,
+) -> tuple[str, float, list[Batch]]:
+    """The arithmetic that the machine takes for a step of these samples, tokens a second in it, and its
+    micro-batches as training would lay them."""
+
+    def laid(layout: Layout) -> list[Batch]:
+        return micro_batches(samples, settings.micro_batch_tokens, layout, objective.pad)
+
+    chosen = choose(model, settings, lambda: laid("grouped")[0])
+    batches = laid(chosen.layout)
     model.to(chosen.device)
     optimizer = build_optimizer(model, settings, chosen.precision)
 
@@ -134,7 +143,7 @@ def _measured(
         optimizer.step(0.0)
 
     speed = probe(step, sum(batch.tokens for batch in batches), seconds=seconds)
-    return chosen.precision, speed.tokens_per_second
+    return chosen.precision, speed.tokens_per_second, batches
 
 
 def _labelled(run: Run, tokenizer: Tokenizer) -> list[str]:
@@ -162,8 +171,7 @@ def _started(run: Run, seconds: float) -> Check:
     )
     numbers = steps.numbers(0)
     samples = [objective.sample(int(number)) for number in numbers]
-    batches = micro_batches(samples, limit, "grouped", objective.pad)
-    precision, rate = _measured(model, objective, batches, settings, seconds)
+    precision, rate, _ = _measured(model, objective, samples, settings, seconds)
     mean = objective.lengths(numbers).mean(0)
     figures = plan(
         model.config,

@@ -156,11 +156,17 @@ class Batch:
         )
 
 
-def assemble(samples: Sequence[Sample], rows: Sequence[Sequence[int]] | None = None, pad: int = 0) -> Batch:
+def assemble(
+    samples: Sequence[Sample],
+    rows: Sequence[Sequence[int]] | None = None,
+    pad: int = 0,
+    line: bool = False,
+) -> Batch:
     """Lay samples into rows.
 
     `rows[r]` lists the indices (into `samples`) that lie in row r, in order; without it each sample has a
-    row of its own. `pad` fills the empty places (its value changes nothing: no one attends to it).
+    row of its own. `pad` fills the empty places (its value changes nothing: no one attends to it). `line`:
+    the texts of a sample of several stay in its row too, a segment each.
 
     >>> a = Sample(0, encoder=np.array([5, 6]), goals={"words": Goal(np.array([1]), np.array([9]))})
     >>> b = Sample(1, encoder=np.array([7, 8, 9]), goals={"words": Goal(np.array([0]), np.array([4]))})
@@ -173,9 +179,12 @@ def assemble(samples: Sequence[Sample], rows: Sequence[Sequence[int]] | None = N
     if rows is None:
         rows = [[i] for i in range(len(samples))]
     first = samples[rows[0][0]]
-    encoder, in_encoder = _side(samples, rows, "encoder", pad) if first.encoder is not None else (None, {})
-    decoder, in_decoder = _side(samples, rows, "decoder", pad) if first.decoder is not None else (None, {})
-    where = in_decoder if decoder is not None else in_encoder
+    encoder = decoder = None
+    where: dict[int, np.ndarray] = {}
+    if first.encoder is not None:
+        encoder, where = _side(samples, rows, "encoder", pad, line)
+    if first.decoder is not None:
+        decoder, where = _side(samples, rows, "decoder", pad, line)
     gathered: dict[str, list[tuple[Goal, np.ndarray]]] = {}
     for row in rows:
         for i in row:
@@ -203,11 +212,11 @@ def _targets(goals: Sequence[tuple[Goal, np.ndarray]]) -> Targets:
 
 
 def _side(
-    samples: Sequence[Sample], rows: Sequence[Sequence[int]], side: str, pad: int
+    samples: Sequence[Sample], rows: Sequence[Sequence[int]], side: str, pad: int, line: bool = False
 ) -> tuple[Side, dict[int, np.ndarray]]:
     """One side's rows, and where each sample's tokens are in the flattened rows."""
     tokens_of = {i: np.asarray(getattr(samples[i], side)) for row in rows for i in row}
-    laid = _laid(samples, rows, side, {i: len(tokens) for i, tokens in tokens_of.items()})
+    laid = _laid(samples, rows, side, {i: len(tokens) for i, tokens in tokens_of.items()}, line)
     width = max(sum(end - begin for _, begin, end in row) for row in laid)
     shape = (len(laid), width)
     tokens, segment, position = (
@@ -241,20 +250,30 @@ def _side(
 
 
 def _laid(
-    samples: Sequence[Sample], rows: Sequence[Sequence[int]], side: str, lengths: Mapping[int, int]
+    samples: Sequence[Sample],
+    rows: Sequence[Sequence[int]],
+    side: str,
+    lengths: Mapping[int, int],
+    line: bool = False,
 ) -> list[list[tuple[int, int, int]]]:
-    """The segments of each row: sample, begin, end. Texts of a sample of several have rows of their own.
+    """The segments of each row: sample, begin, end. Texts of a sample of several have rows of their own,
+    unless all is to be one `line`.
 
     >>> samples = [Sample(0, np.zeros(5), parts=(2, 3)), Sample(1, np.zeros(4))]
     >>> _laid(samples, [[0, 1]], "encoder", {0: 5, 1: 4})
     [[(1, 0, 4)], [(0, 0, 2)], [(0, 2, 5)]]
+    >>> _laid(samples, [[0, 1]], "encoder", {0: 5, 1: 4}, line=True)
+    [[(0, 0, 2), (0, 2, 5), (1, 0, 4)]]
     """
+
+    def texts(i: int) -> list[tuple[int, int, int]]:
+        ends = np.cumsum(samples[i].parts).tolist() if side == "encoder" and len(samples[i].parts) else []
+        return [(i, *pair) for pair in zip([0, *ends[:-1]], ends or [lengths[i]], strict=True)]
+
     laid: list[list[tuple[int, int, int]]] = []
     for row in rows:
-        split = [i for i in row if side == "encoder" and len(samples[i].parts)]
-        if whole := [(i, 0, lengths[i]) for i in row if i not in split]:
+        split = [i for i in row if side == "encoder" and len(samples[i].parts) and not line]
+        if whole := [text for i in row if i not in split for text in texts(i)]:
             laid.append(whole)
-        for i in split:
-            ends = np.cumsum(samples[i].parts).tolist()
-            laid += [[(i, *ends_at)] for ends_at in zip([0, *ends[:-1]], ends, strict=True)]
+        laid += [[text] for i in split for text in texts(i)]
     return laid

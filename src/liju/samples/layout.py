@@ -33,7 +33,7 @@ def micro_batches(
     [(1, 12), (1, 5)]
     """
     if layout == "flat":
-        return [assemble(samples, [row], pad) for row in _lines(samples, limit)]
+        return [assemble(samples, [row], pad, line=True) for row in _lines(samples, limit)]
     rows = pack(samples, width) if layout == "packed" else [[i] for i in range(len(samples))]
 
     def sizes(row: list[int]) -> tuple[int, int]:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from liju.model.config import TransformerConfig
+from liju.model.layout import layout_for
 from liju.samples.batch import Batch
 from liju.samples.layout import Layout
 from liju.train.settings import TrainSettings
@@ -36,6 +38,7 @@ class Chosen:
     compile: bool
     layout: Layout
     peak_flops: float  # of a matrix product in training shapes, in that precision
+    because: str = ""  # why rows are not flat on a GPU
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -122,9 +125,12 @@ def choose(
     """Measure (about a third of a second) and decide what `settings` leave to "auto".
 
     `batch`: gives a micro-batch of the run; asked for only when compiling is to be tried.
-    `before`: what the run chose when it was started; it stays, except for what is asked for by name.
+    `before`: what the run chose when it was started; it stays, except for what is asked for by name. On a
+    device of another kind all is chosen anew.
     """
     device = device_of(settings.device)
+    if before is not None and torch.device(before["device"]).type != device.type:
+        before = None
     asked: dict[str, Any] = {
         name: getattr(settings, name) for name in ("precision", "layout") if getattr(settings, name) != "auto"
     }
@@ -133,14 +139,20 @@ def choose(
     if next(model.parameters()).dtype != torch.float32:
         asked["precision"] = "float32"  # weights of another type are computed with as they are
     if before is not None:
-        return Chosen(**{**before, **asked, "device": str(device)})
+        kept = Chosen(**{**before, **asked, "device": str(device)})
+        if kept.layout == "flat" and "layout" not in asked:  # another GPU may have no kernel for it
+            layout, because = best_layout(model, device, kept.precision)
+            kept = replace(kept, layout=layout, because=because)
+        return kept
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         precision = asked.get("precision")
         if precision is None:
             measured = speeds(model, settings, device)
             precision = "bfloat16" if measured["bfloat16"] > FASTER * measured["float32"] else "float32"
         top = peak(precision, device)
-        layout = asked.get("layout", "packed" if device.type == "cuda" else "grouped")
+        layout, because = best_layout(model, device, precision)
+        if "layout" in asked:
+            layout, because = asked["layout"], ""
         compiled = asked.get("compile")
         if compiled is None:
             work = Work.of(model)
@@ -154,7 +166,16 @@ def choose(
                     and expected > LONG_CPU
                     and compiling_pays(model, batch(), device, precision)
                 )
-    return Chosen(str(device), precision, compiled, layout, top)
+    return Chosen(str(device), precision, compiled, layout, top, because)
+
+
+def best_layout(model: nn.Module, device: torch.device, precision: str) -> tuple[Layout, str]:
+    """The layout of rows for a device, and why it is not the flat one where that could have been expected."""
+    config = getattr(model, "config", None)
+    if device.type == "cpu" or not isinstance(config, TransformerConfig):
+        return "grouped", ""
+    dtype = torch.bfloat16 if precision == "bfloat16" else next(model.parameters()).dtype
+    return layout_for(config, device, dtype)
 
 
 def compiling_pays(model: nn.Module, batch: Batch, device: torch.device, precision: str) -> bool:

@@ -51,7 +51,7 @@ class TrainSettings:
     log_every: int = 1  # steps a line of metrics.jsonl
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
-    layout: Literal["auto", "grouped", "packed"] = "auto"
+    layout: Literal["auto", "grouped", "packed", "flat"] = "auto"  # of rows (`liju.samples.micro_batches`)
     sharding: Literal["auto", "replicate", "shard", "offload"] = "auto"  # of the weights over the ranks
     tensor_parallel: int = 1  # ranks that share each sample and each matrix
     recompute: Literal["off", "blocks", "selective"] = "off"  # activations in the backward pass

@@ -72,6 +72,7 @@ class Training:
         self.chosen = choose(model, settings, lambda: self.prepare(0, "grouped")[1][0], before=before)
         # Each rank has measured; all must do the same.
         self.chosen = Chosen(**{**world.told(self.chosen.to_json()), "device": self.chosen.device})
+        self._tell_choice(before)
         self.device = torch.device(self.chosen.device)
         world.agree(model)
         self.work = Work.of(model)
@@ -98,6 +99,19 @@ class Training:
             if resume:
                 checkpoints.set_aside(self.run.checkpoints, self.step)
                 self.run.rewind(self.step)
+
+    def _tell_choice(self, before: Mapping[str, Any] | None) -> None:
+        """What a user may not expect of the choice."""
+        chosen = self.chosen
+        if chosen.because:
+            self.live.notice(f"rows are {chosen.layout}: {chosen.because}")
+        if before is None:
+            return
+        kinds = [torch.device(device).type for device in (before["device"], chosen.device)]
+        changed = [name for name in ("precision", "layout") if before[name] != getattr(chosen, name)]
+        if kinds[0] != kinds[1] and changed:
+            told = ", ".join(f"{name} is {getattr(chosen, name)} and was {before[name]}" for name in changed)
+            self.live.notice(f"{told}: the run was on {kinds[0]} and is on {kinds[1]}")
 
     @property
     def step(self) -> int:

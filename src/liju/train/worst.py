@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from liju.errors import TrainingError
+from liju.model.attention import SPANNED
 from liju.model.config import TransformerConfig
 from liju.objective.base import Objective
 from liju.plan.memory import Memory, training_memory
@@ -33,8 +34,9 @@ def largest_batches(
     """The micro-batches that take most memory, none larger than what the run will see.
 
     As many copies of the longest sample as a micro-batch holds; with two sides also of the one with the
-    longest target, which has most words to predict; with packed rows also a real one, of the step with the
-    longest samples. The same on every rank.
+    longest target, which has most words to predict, and in a flat line of the one whose target is the
+    largest share of it; with packed rows or a flat line also a real one, of the step with the longest
+    samples. The same on every rank.
 
     >>> from liju.objective import Causal
     >>> from liju.objective.examples import shards, tokenizer
@@ -49,6 +51,8 @@ def largest_batches(
     chosen = [int(lengths.sum(1).argmax())]
     if lengths.min() > 0:
         chosen.append(int(lengths[:, 1].argmax()))
+        if layout == "flat":
+            chosen.append(int((lengths[:, 1] / lengths.sum(1)).argmax()))
     found = []
     for number in dict.fromkeys(chosen):
         sample = objective.sample(number)
@@ -56,7 +60,7 @@ def largest_batches(
         limit = min(settings.micro_batch_tokens, math.ceil(settings.batch_tokens / ranks) + size)
         rows = max(1, limit // size)
         found.append(micro_batches([sample] * rows, limit, layout, objective.pad)[0])
-    if layout == "packed":
+    if layout != "grouped":
         first = range(min(steps.window, settings.steps))
         longest = max(first, key=lambda step: int(objective.lengths(steps.numbers(step)).sum(1).max()))
         samples = [objective.sample(int(number)) for number in steps.numbers(longest)[::ranks]]
@@ -118,15 +122,20 @@ def needed(model: nn.Module, batch: Batch, settings: TrainSettings, precision: s
     """Bytes that training on such micro-batches needs by `liju plan`'s arithmetic; None for a network of
     another kind."""
     config = getattr(model, "config", None)
-    return _memory(config, batch, batch.places, settings, precision)
+    return _memory(config, batch, batch.places, settings, precision, _seen(model, batch))
 
 
 def _memory(
-    config: object, batch: Batch, places: int, settings: TrainSettings, precision: str
+    config: object,
+    batch: Batch,
+    places: int,
+    settings: TrainSettings,
+    precision: str,
+    seen: tuple[int, int],
 ) -> Memory | None:
     if not isinstance(config, TransformerConfig):
         return None
-    length, target = _widths(batch)
+    length, target = seen
     words = len(batch.targets["words"].index) if "words" in batch.targets else 0
     return training_memory(
         config,
@@ -137,6 +146,19 @@ def _memory(
         optimizer=settings.optimizer,
         precision="bfloat16" if precision == "bfloat16" else "float32",
     )
+
+
+def _seen(model: nn.Module, batch: Batch) -> tuple[int, int]:
+    """Places that attention makes scores for, of the first side and of the second: a whole row where it has a
+    mask, a segment where rows of many go to a kernel."""
+    kernels = next(model.parameters()).device.type in SPANNED
+    return _longest(batch) if kernels else _widths(batch)
+
+
+def _longest(batch: Batch) -> tuple[int, int]:
+    """Tokens of the longest segment of the first side and of the second (0: there is none)."""
+    longest = [int(side.position.max()) + 1 for side in (batch.encoder, batch.decoder) if side is not None]
+    return (longest[0], longest[1]) if len(longest) == 2 else (longest[0], 0)
 
 
 def _widths(batch: Batch) -> tuple[int, int]:
@@ -189,7 +211,7 @@ def _out_of_memory(
     device = next(model.parameters()).device
     whole = _whole_memory(device)
     rows, (length, target) = batch.predicting.tokens.shape[0], _widths(batch)
-    shape = f"{rows} rows of {length}" + (f" and {target}" if target else "")
+    shape = f"{rows} row{'s' * (rows > 1)} of {length}" + (f" and {target}" if target else "")
     message = f"memory ran out on {device} {when}: {shape} tokens ({batch.places:,} places)"
     estimate = needed(model, batch, settings, precision)
     if estimate is not None:
@@ -205,10 +227,10 @@ def _out_of_memory(
 
 def _lower(model: nn.Module, batch: Batch, settings: TrainSettings, precision: str, room: int) -> str:
     """What to lower, and to how much."""
-    sample = sum(_widths(batch))
-    places = batch.places // 2
+    sample = sum(_longest(batch))
+    places, seen = batch.places // 2, _seen(model, batch)
     while places >= sample:
-        less = _memory(getattr(model, "config", None), batch, places, settings, precision)
+        less = _memory(getattr(model, "config", None), batch, places, settings, precision, seen)
         if less is None or not room or less.total <= 0.9 * room:
             return (
                 f"micro_batch_tokens = {places} (it is {settings.micro_batch_tokens}); the gradient stays "
