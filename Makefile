@@ -3,6 +3,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# A file's tests stay in one process, in their order.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: demo test test-all lint types docs bench clean
 
@@ -10,10 +12,10 @@ demo: .venv/demo.stamp  ## clean real text, pre-train, fine-tune, compare, repor
 	$(BIN)/liju run recipes/encoder.toml
 
 test: .venv/dev.stamp  ## everything that ends in minutes
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: .venv/dev.stamp  ## and what takes longer
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .

@@ -205,7 +205,7 @@ def test_the_same_seed_gives_the_same_model(tmp_path):
     train = labelled(30)
     task, tokenizer = Classification.of(train, LENGTH), vocabulary("encoder")
     first, second, third = (
-        tuned(task, "encoder", train, tmp_path / str(i), tokenizer=tokenizer, epochs=1, trainable=trainable)[
+        tuned(task, "encoder", train, tmp_path / str(i), tokenizer=tokenizer, epochs=4, trainable=trainable)[
             0
         ]
         for i, trainable in enumerate(["all", "all", "head"])

@@ -37,7 +37,7 @@ def rows_of(objective, numbers):
 @pytest.mark.filterwarnings("ignore")
 def test_trainer_takes_the_same_steps(tmp_path, transformers):
     tokenizer, rows = vocabulary("encoder"), labelled(40)
-    task, told = Classification(["colourful", "plain"], LENGTH), settings(epochs=3.0, batch_tokens=150)
+    task, told = Classification(["colourful", "plain"], LENGTH), settings(epochs=6.0, batch_tokens=150)
     model = network("encoder", tokenizer)
     torch.manual_seed(key_of("head", 0) % 2**63)
     task.prepare(model)
