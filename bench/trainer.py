@@ -10,6 +10,7 @@ import math
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import liju  # noqa: F401 - sets threads
 from liju.config import Evaluate, Finetune
 from liju.train import schedule
 
-__all__ = ["PEERS"]
+__all__ = ["PEERS", "Ran"]
 
 
 class Peer:
@@ -29,6 +30,7 @@ class Peer:
 
     model_class = ""
     evaluation_batch = 64
+    undropped: tuple[str, ...] = ()  # dropout that liju does not have
 
     def __init__(self, folder: Path, task: Any, words: Any, settings: Finetune):
         import transformers
@@ -40,12 +42,16 @@ class Peer:
         config = transformers.AutoConfig.from_pretrained(folder)
         self.types = getattr(config, "type_vocab_size", 0) > 1  # whether it tells the second text of a pair
         self.model = self.network(folder)
-        for module in self.model.modules():
-            if isinstance(module, torch.nn.Dropout):
-                module.p = settings.dropout
-            elif isinstance(getattr(module, "dropout", None), float):
-                module.dropout = settings.dropout  # Marian's layers hold rates, not modules
+        self.drop_out(settings.dropout)
         self.size = 0
+
+    def drop_out(self, rate: float) -> None:
+        """Dropout at the places that liju has it: not on attention's weights, not before a tagger's layer."""
+        for name, module in self.model.named_modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0 if name.endswith("attention.self.dropout") or name in self.undropped else rate
+            elif isinstance(getattr(module, "dropout", None), float):  # Marian's layers hold rates
+                module.dropout = 0.0 if type(module).__name__.endswith("Attention") else rate
 
     def network(self, folder: Path) -> Any:
         """The model as transformers loads it."""
@@ -60,16 +66,22 @@ class Peer:
     def answers(self, trainer: Any, examples: Sequence[Any], decoding: Evaluate) -> list[dict[str, Any]]:
         raise NotImplementedError
 
-    def run(self, examples: Any, steps: int, seed: int, decoding: Evaluate):
-        """Seconds to train, seconds to answer, and the answers."""
+    def run(self, examples: Any, per_pass: int, seed: int, decoding: Evaluate, grouped: bool = False) -> Ran:
+        """Train on every example so often as liju, in (to rounding) as many steps a pass.
+
+        `grouped`: with `train_sampling_strategy="group_by_length"`.
+        """
         began = time.process_time()
         rows = self.features(examples.train, train=True)
-        self.size = math.ceil(len(rows) * self.settings.epochs / steps)
+        self.size = math.ceil(len(rows) / per_pass)
+        epochs = round(self.settings.epochs)
+        steps = math.ceil(len(rows) / self.size) * epochs
         told = self.transformers.TrainingArguments(
             output_dir=tempfile.mkdtemp(),
             per_device_train_batch_size=self.size,
             per_device_eval_batch_size=self.evaluation_batch,
-            max_steps=steps,
+            num_train_epochs=epochs,
+            train_sampling_strategy="group_by_length" if grouped else "random",
             max_grad_norm=1.0,
             label_smoothing_factor=self.settings.label_smoothing,
             seed=seed,
@@ -86,15 +98,54 @@ class Peer:
         optimizer = torch.optim.AdamW(groups, lr=self.settings.learning_rate, betas=(0.9, 0.98), eps=1e-8)
         warm = round(self.settings.warmup * steps)
         rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: schedule("cosine", i, steps, warm))
+        counted = Counted(self.collator())
         trainer = self.transformers.Trainer(
-            self.model, told, train_dataset=rows, data_collator=self.collator(), optimizers=(optimizer, rates)
+            self.model, told, train_dataset=rows, data_collator=counted, optimizers=(optimizer, rates)
         )  # fmt: skip
         trainer.train()
         seconds = time.process_time() - began
+        seen, places = counted.rows, counted.places
+        # It would sort the held-out examples too, and give the answers in that order.
+        trainer.args.train_sampling_strategy = "random"
         self.model.eval()
         began = time.process_time()
         answers = self.answers(trainer, examples.test, decoding)
-        return seconds, time.process_time() - began, answers
+        answering = time.process_time() - began
+        return Ran(
+            answers, seconds, answering, trainer.state.global_step, seen, places, self.nats(examples.test)
+        )
+
+    def nats(self, examples: Sequence[Any]) -> dict[str, float]:
+        """Nats a word of held-out examples, of a model that writes."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One training: its answers on the held-out examples, seconds of the processor, and what was computed."""
+
+    answers: list[dict[str, Any]]
+    seconds: float
+    answering: float
+    steps: int
+    rows: int  # that were trained on, repeated ones counted
+    places: int  # of their batches, empty ones included
+    more: dict[str, float]
+
+
+class Counted:
+    """A collator, and how many rows and places went through it."""
+
+    def __init__(self, inner: Any):
+        self.inner, self.rows, self.places = inner, 0, 0
+
+    def __call__(self, rows: list[Any]) -> Any:
+        batch = self.inner(rows)
+        self.rows += len(rows)
+        self.places += batch["input_ids"].numel()
+        if "decoder_input_ids" in batch:
+            self.places += batch["decoder_input_ids"].numel()
+        return batch
 
 
 class Pooled(torch.nn.Module):
@@ -147,6 +198,7 @@ class Classifier(Peer):
 
 class Tagger(Peer):
     model_class = "AutoModelForTokenClassification"
+    undropped = ("dropout",)
 
     def features(self, examples: Sequence[Any], train: bool) -> list[dict[str, Any]]:
         found = self.tokenizer(
@@ -257,6 +309,18 @@ class Translator(Peer):
     def collator(self) -> Any:
         self.tokenizer.pad_token_id = self.words.pad
         return self.transformers.DataCollatorForSeq2Seq(self.tokenizer, self.model)
+
+    @torch.inference_mode()
+    def nats(self, examples: Sequence[Any]) -> dict[str, float]:
+        rows, total, count = self.features(examples, train=True), 0.0, 0
+        rows.sort(key=lambda row: len(row["labels"]))
+        collate = self.collator()
+        for start in range(0, len(rows), 32):
+            part = rows[start : start + 32]
+            words = sum(len(row["labels"]) for row in part)
+            total += float(self.model(**collate(part)).loss) * words
+            count += words
+        return {"nats": total / count}
 
     @torch.inference_mode()
     def answers(self, trainer: Any, examples: Sequence[Any], decoding: Evaluate) -> list[dict[str, Any]]:
