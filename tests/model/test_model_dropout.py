@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from liju.model.dropout import Dropout
+from liju.model import Dropout
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.37, 0.9])

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from liju.errors import ModelError
 from liju.hub.check import BOUNDS, difference, probe_outputs
-from liju.model import Transformer
+from liju.model import Dropout, Transformer
 
 __all__ = ["DoRALinear", "LoRALinear", "adapter_of", "add_lora", "lora_layers", "merge_lora", "remove_lora"]
 
@@ -43,7 +43,7 @@ class LoRALinear(nn.Linear):
         self.lora_A = nn.Parameter(torch.empty(rank, self.in_features, **made))
         self.lora_B = nn.Parameter(torch.zeros(self.out_features, rank, **made))
         nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
-        self.lora_dropout = nn.Dropout(dropout)
+        self.lora_dropout = Dropout(dropout)
 
     @property
     def scale(self) -> float:

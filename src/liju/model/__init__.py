@@ -9,6 +9,7 @@ __all__ = [
     "Block",
     "Cache",
     "Decoder",
+    "Dropout",
     "Encoder",
     "FeedForward",
     "Memory",
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from liju.model.block import Block
     from liju.model.config import TransformerConfig
     from liju.model.decoder import Decoder
+    from liju.model.dropout import Dropout
     from liju.model.encoder import Encoder
     from liju.model.feedforward import FeedForward
     from liju.model.heads import Pooler, WordsHead
@@ -49,6 +51,7 @@ _HOME = {
     **dict.fromkeys(("PRESETS", "Preset", "preset"), "presets"),
     "Block": "block",
     "Decoder": "decoder",
+    "Dropout": "dropout",
     "Encoder": "encoder",
     "FeedForward": "feedforward",
     "RMSNorm": "norm",

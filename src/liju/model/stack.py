@@ -12,6 +12,7 @@ from liju.errors import ModelError
 from liju.model.attention import Visibility
 from liju.model.block import Block
 from liju.model.config import TransformerConfig
+from liju.model.dropout import Dropout
 from liju.model.norm import make_norm
 from liju.model.position import RelativeBias, Rotary, make_position
 from liju.samples.batch import Side
@@ -45,7 +46,7 @@ class Stack(nn.Module):
         self.position = make_position(config)
         self._modules["type"] = nn.Embedding(types, config.d_model) if types else None
         self.embedding_norm = make_norm(config) if config.embedding_norm else None
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         # Blocks are of two kinds: those that see everything (window 0) and those that see a window.
         self.windows = [
             config.window if not config.global_every or i % config.global_every else 0 for i in range(layers)

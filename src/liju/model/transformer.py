@@ -10,6 +10,7 @@ from liju.errors import ModelError, did_you_mean
 from liju.model.attention import Cache, MultiHeadAttention
 from liju.model.config import TransformerConfig
 from liju.model.decoder import Decoder
+from liju.model.dropout import Dropout
 from liju.model.encoder import Encoder
 from liju.model.feedforward import FeedForward
 from liju.model.heads import POOLED, Pooler, WordsHead
@@ -38,7 +39,7 @@ class Transformer(nn.Module):
         self.encoder = Encoder(config) if config.has_encoder else None
         self.decoder = Decoder(config) if config.has_decoder else None
         self.pooler = Pooler(config.d_model, config.d_model) if config.pooler else None
-        self.dropout = nn.Dropout(config.dropout)  # before a head that judges a whole segment
+        self.dropout = Dropout(config.dropout)  # before a head that judges a whole segment
         self.heads = nn.ModuleDict()
         if config.head != "none":
             self.heads["words"] = WordsHead(config)
