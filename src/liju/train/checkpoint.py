@@ -6,7 +6,8 @@
         state.json              step, samples seen, fingerprints, best score; size and SHA-256 of both files
 
 (`liju.train.distributed_checkpoint` has a file a rank instead of the first two.)
-A checkpoint is written under a temporary name, flushed to the disk and renamed. A torn one (a missing,
+A checkpoint is written under a temporary name, flushed to the disk and renamed; while training goes on, by
+`liju.train.writer`. A torn one (a missing,
 shorter or altered file) is never loaded: the newest whole one is.
 """
 
@@ -17,7 +18,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,23 +113,28 @@ def save(root: Path, model: nn.Module, optimizer: Optimizer, state: Mapping[str,
     Raises CheckpointError when the disk is full or cannot be written; what was written so far is removed, the
     older checkpoints are as they were.
     """
+    return write(root, (weights(model), optimizer.state()), state)
+
+
+def write(root: Path, files: Sequence[Mapping[str, Tensor]], state: Mapping[str, Any]) -> Path:
+    """`save` of the tensors themselves: those of the model, those of the optimizer."""
     folder = root / f"step-{state['step']:06d}"
     temporary = root / f".writing-{folder.name}"
     try:
         root.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
-        files = {}
-        for name, tensors in zip(FILES, (weights(model), optimizer.state()), strict=True):
+        written = {}
+        for name, tensors in zip(FILES, files, strict=True):
             path = temporary / name
             save_file({key: value.detach().contiguous() for key, value in tensors.items()}, path)
-            files[name] = (path.stat().st_size, digest(path))
-        complete(temporary, folder, {**state, "files": files})
+            written[name] = (path.stat().st_size, digest(path))
+        complete(temporary, folder, {**state, "files": written})
     except (OSError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise CheckpointError(
             f"step {state['step']} could not be saved in {root}: {error}",
-            hint=f"about {_megabytes(model, optimizer)} MB are needed; free some, then go on with --resume",
+            hint=f"about {_megabytes(files)} MB are needed; free some, then go on with --resume",
         ) from error
     return folder
 
@@ -228,6 +234,6 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _megabytes(model: nn.Module, optimizer: Optimizer) -> int:
-    tensors = [*weights(model).values(), *optimizer.state().values()]
+def _megabytes(files: Sequence[Mapping[str, Tensor]]) -> int:
+    tensors = [tensor for file in files for tensor in file.values()]
     return 1 + sum(tensor.numel() * tensor.element_size() for tensor in tensors) // 2**20

@@ -89,6 +89,9 @@ class Saver:
         running, self.running = self.running, None
         return None if running is None else running.result()
 
+    def leave(self) -> None:
+        """Nothing: a rank that waits for one that is gone must be able to end."""
+
     def _write(
         self, tensors: Mapping[str, Tensor], state: Mapping[str, Any], after: Callable[[], None]
     ) -> Path:

@@ -62,8 +62,9 @@ def train(
 
     A step is a pure function of (weights, optimizer, settings, step), so a run that was killed and resumed
     ends with the same bits as one that was not. SIGTERM, Ctrl-C and `stop_after` (a step) finish the step,
-    save and return with `stopped`. A checkpoint that cannot be written for want of room is told and tried
-    again at the next one; only the last raises.
+    save and return with `stopped`. Checkpoints are written while training goes on, the last one before the
+    return. One that cannot be written for want of room is told and tried again at the next one; only the last
+    raises.
 
     A step whose loss or gradient is not finite, or (with `spike`) far above those before it, is left out: the
     weights stay, skipped.jsonl has its samples and the first tensor that is not finite.
@@ -116,6 +117,7 @@ def train(
                     count, batches = upcoming.result()
                 upcoming = ahead.submit(training.prepare, training.step + 1)
                 line = training.advance(count, batches)
+            training.hear()
             loss, done = line.get("loss", loss), training.step
             at_end = done == settings.steps
             if "skipped" not in line:

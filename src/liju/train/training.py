@@ -36,6 +36,7 @@ from liju.train.spikes import Spikes
 from liju.train.step import Measured, accumulate, clip, seed_of, some
 from liju.train.work import Work
 from liju.train.worst import free_memory, largest_batches, memory_told, needed, try_batch
+from liju.train.writer import Saves, Writer
 
 __all__ = ["Evaluate", "Training"]
 
@@ -81,7 +82,7 @@ class Training:
         self.model = self.parallel.model
         offload = settings.sharding == "offload" and not self.parallel.sharded
         self.optimizer = build_optimizer(self.model, settings, precision, offload)
-        self.saver = Saver(self.run.checkpoints, world) if self.parallel.sharded else None
+        self.saver: Saves = (Saver if self.parallel.sharded else Writer)(self.run.checkpoints, world)
         self.movement = Movement(p for p in self.model.parameters() if p.requires_grad)
         self.stragglers = Stragglers()
         self.checkpoint = found.folder if found is not None else None
@@ -300,36 +301,30 @@ class Training:
         return better
 
     def save(self, must: bool) -> None:
-        """Write a checkpoint. Where that fails it raises if it `must`, else it tells and training goes on."""
+        """Write a checkpoint while training goes on, or, if it `must` be there, before it does. Where that
+        fails it raises if it must, else it tells and training goes on."""
         more = {"fingerprints": self.prints, "settings": asdict(self.settings), "ranks": self.world.size}
         more["spikes"] = self.spikes.seen
         root, keep, best = self.run.checkpoints, self.settings.keep, self.state["best"].get("step")
         state = copy.deepcopy({**self.state, **more})
-        if self.saver is not None:
-            self.saved(must=False)  # the one before
-            self.saver.begin(
-                self.model, self.optimizer, state, after=lambda: checkpoints.prune(root, keep, best)
-            )
-            if must:
-                self.saved(must=True)
-        elif self.world.first:
-            try:
-                self.checkpoint = checkpoints.save(root, self.model, self.optimizer, state)
-                checkpoints.prune(root, keep, best)
-            except CheckpointError as error:
-                if must:
-                    raise
-                self.live.notice(f"{error.message}; {error.hint}; training goes on")
+        self.saved(must=False)  # the one before
+        self.saver.begin(self.model, self.optimizer, state, after=lambda: checkpoints.prune(root, keep, best))
+        if must:
+            self.saved(must=True)
 
     def saved(self, must: bool) -> None:
         """Wait for the checkpoint that is being written, if there is one."""
         try:
-            done = self.saver.finish() if self.saver is not None else None
-            self.checkpoint = done or self.checkpoint
+            self.checkpoint = self.saver.finish() or self.checkpoint
         except CheckpointError as error:
             if must:
                 raise
             self.live.notice(f"{error.message}; {error.hint}; training goes on")
+
+    def hear(self) -> None:
+        """Of a checkpoint that has been written meanwhile, or could not be."""
+        if self.saver.running is not None and self.saver.running.done():
+            self.saved(must=False)
 
     def finish(self) -> None:
         """The last checkpoint is written, and the caller's model has the weights."""
@@ -337,7 +332,8 @@ class Training:
         self.parallel.close()
 
     def leave(self) -> None:
-        """Whatever happened, the caller's model is as it was built."""
+        """Whatever happened, a checkpoint that was begun is whole, and the caller's model as it was built."""
+        self.saver.leave()
         self.parallel.undo()
 
 
