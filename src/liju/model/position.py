@@ -3,10 +3,12 @@ r"""Where a token stands: sinusoids, a learned table, rotations, or a bias by di
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from liju.model.config import TransformerConfig
 
@@ -115,13 +117,15 @@ class Rotary(nn.Module):
         self.d_k, self.theta, self.scaling = d_k, theta, scaling
 
     def forward(
-        self, position: Int[Tensor, "row place"], dtype: torch.dtype | None = None
-    ) -> tuple[Float[Tensor, "row place 1 half"], Float[Tensor, "row place 1 half"]]:
+        self, position: Int[Tensor, "row place"], dtype: torch.dtype | None = None, heads: int = 1
+    ) -> tuple[Float[Tensor, "row place head half"], Float[Tensor, "row place head half"]]:
+        """heads: how often each table is repeated. On a CPU one for each head turns 3 times as fast."""
         # Computed anew in each forward pass, once for all blocks: 0.1 % of a step, and no table that
         # someone casts, moves or outgrows.
         angle = (position[..., None] * self.frequency(position.device)).unsqueeze(-2)
         dtype = dtype or torch.get_default_dtype()
-        return angle.cos().to(dtype), angle.sin().to(dtype)
+        cos, sin = (table.to(dtype).expand(-1, -1, heads, -1) for table in (angle.cos(), angle.sin()))
+        return cos.contiguous(), sin.contiguous()
 
     def frequency(self, device: torch.device | str | None = None) -> Float[Tensor, " half"]:
         """What each pair turns by from one place to the next, in radians."""
@@ -142,16 +146,47 @@ def _stretched(
 
 def rotate(
     x: Float[Tensor, "row place head d_k"],
-    rope: tuple[Float[Tensor, "row place 1 half"], Float[Tensor, "row place 1 half"]],
+    rope: tuple[Float[Tensor, "row place _ half"], Float[Tensor, "row place _ half"]],
 ) -> Float[Tensor, "row place head d_k"]:
-    """Turn each pair (x[i], x[i + d_k / 2]) by its angle: the half-rotation form of Hugging Face.
+    """Turn each pair (x[i], x[i + d_k / 2]) by its angle: the half-rotation form of Hugging Face. The tables
+    are for one head or for at least as many as x has; all heads have the same.
 
     >>> rotate(torch.tensor([[[[1.0, 0.0]]]]), Rotary(2)(torch.tensor([[1]])))
     tensor([[[[0.5403, 0.8415]]]])
     """
-    cos, sin = rope
+    cos, sin = (table[:, :, : x.shape[2]] for table in rope)
+    if x.device.type == "cpu" and not torch.compiler.is_compiling():
+        return _CpuTurn.apply(x, cos, sin) if torch.is_grad_enabled() else _turn(x, cos, sin)  # type: ignore[return-value]
     a, b = x.chunk(2, dim=-1)
     return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1).to(x.dtype)
+
+
+def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """As `rotate`, in four passes over memory instead of seven."""
+    wide = x.to(cos.dtype)
+    a, b = wide.chunk(2, dim=-1)
+    out = torch.empty_like(wide, memory_format=torch.contiguous_format)
+    first, second = out.chunk(2, dim=-1)
+    torch.mul(a, cos, out=first).addcmul_(b, sin, value=-1)
+    torch.mul(b, cos, out=second).addcmul_(a, sin)
+    return out.to(x.dtype)
+
+
+class _CpuTurn(torch.autograd.Function):
+    """A turn's gradient is the turn back. Forward and backward took 1.9 ms for 98 rows of 21 places, 2 heads
+    of 64; with the tables of each head it is 0.35."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return _turn(x, cos, sin)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        (gradient,) = gradients
+        cos, sin = ctx.saved_tensors
+        return _turn(gradient, cos, -sin), None, None
 
 
 class RelativeBias(nn.Module):

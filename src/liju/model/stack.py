@@ -51,7 +51,7 @@ class Stack(nn.Module):
         self.windows = [
             config.window if not config.global_every or i % config.global_every else 0 for i in range(layers)
         ]
-        self.rope = self.rope_local = None
+        self.num_heads, self.rope, self.rope_local = config.num_heads, None, None
         if config.position == "rope":
             self.rope = Rotary(config.d_k, config.rope_theta, config.rope_scaling)
             self.rope_local = Rotary(
@@ -147,11 +147,12 @@ class Stack(nn.Module):
         """Cosines and sines for each window that occurs in the blocks."""
         if self.rope is None or self.rope_local is None:
             return dict.fromkeys(self.windows)
+        heads = self.num_heads if position.device.type == "cpu" else 1
         made: dict[float, tuple[Tensor, Tensor]] = {}
         by_window: dict[int, tuple[Tensor, Tensor] | None] = {}
         for window in set(self.windows):
             rope = self.rope_local if window else self.rope
             if rope.theta not in made:
-                made[rope.theta] = rope(position, dtype)
+                made[rope.theta] = rope(position, dtype, heads)
             by_window[window] = made[rope.theta]
         return by_window
