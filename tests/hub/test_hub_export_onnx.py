@@ -16,6 +16,10 @@ from liju.hub.engines.onnx_graph import Graph
 from liju.samples import Sample, assemble
 
 EVERY = {name: (config, {}) for name, config in {**DECODERS, **ENCDECS}.items()} | ENCODERS
+# What no other engine has.
+EVERY["value residual, decoder"] = (DECODERS["llama"].replace(value_residual=True), {})
+EVERY["value residual, encdec"] = (next(iter(ENCDECS.values())).replace(value_residual=True), {})
+EVERY["value residual, encoder"] = (ENCODERS["bert, words"][0].replace(value_residual=True), {})
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -53,6 +53,12 @@ CASES = {
     "decoder-sinusoidal": ("decoder", {"position": "sinusoidal", "softcap": 5.0, "tied": False}),
     "palm": ("decoder", {"norm_place": "parallel", "num_kv_heads": 1}),
     "opt-350m": ("decoder", {"d_embedding": 8, "position": "learned", "position_offset": 2}),
+    "value-residual": ("decoder", {"value_residual": True, "num_layers": 3, "num_kv_heads": 1}),
+    "encoder-value": ("encoder", {"value_residual": True, "position": "rope", "norm_place": "parallel"}),
+    "encdec-value": (
+        "encdec",
+        {"value_residual": True, "position": "rope", "attention_scale": None, "num_decoder_layers": 3},
+    ),
     "t5": ("encdec", {"relative_buckets": 8, "relative_max_distance": 11}),
     "bart": (
         "encdec",

@@ -20,6 +20,7 @@ OTHER = {
     "bias": (True, False),
     "qkv_bias": (None, True, False),
     "qk_norm": (True, False),
+    "value_residual": (True, False),
     "attention_scale": (None, 0.5, 1.0),
     "sinusoid_halves": (True,),
     "rope_theta_local": (None, 10.0),

@@ -74,6 +74,8 @@ def misfits(config: TransformerConfig, kind: Kind | None = None) -> list[str]:
     scale = kind.fixed.get("attention_scale")
     if scale is None and config.attention_scale not in (None, config.d_k**-0.5):
         found.append(f"attention_scale is {config.attention_scale} ({kind.model_type} has 1 / sqrt(d_k))")
+    if config.value_residual:
+        found.append(f"value_residual is True (no class of transformers has it, {kind.model_type} neither)")
     return found + kind.demands(config)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -210,7 +210,9 @@ class MultiHeadAttention(nn.Module):
 
     num_kv_heads: fewer heads of keys and values, each shared by a group of query heads (Ainslie et al. 2023).
     qkv_bias: whether W_q, W_k, W_v have a bias (None: as `bias`). qk_norm: an RMS norm over each head's query
-    and key. scale: of the scores (None: $1 / \sqrt{d_k}$).
+    and key. scale: of the scores (None: $1 / \sqrt{d_k}$). value_residual: the values are
+    $\lambda_1 V_1 + \lambda_2 V$, with $V_1$ those of the first block and both numbers learned, from 1/2 on
+    (Zhou et al. 2024, arXiv:2410.17897).
     Raises ModelError when the heads do not divide d_model.
 
     >>> attention = MultiHeadAttention(d_model=6, num_heads=2)
@@ -231,6 +233,7 @@ class MultiHeadAttention(nn.Module):
         qk_norm: bool = False,
         norm_eps: float = 1e-6,
         scale: float | None = None,
+        value_residual: bool = False,
     ):
         super().__init__()
         if d_k is None and d_model % num_heads:
@@ -248,6 +251,7 @@ class MultiHeadAttention(nn.Module):
         self.W_o = nn.Linear(self.num_heads * self.d_k, d_model, bias=bias)
         self.norm_q = RMSNorm(self.d_k, norm_eps) if qk_norm else None
         self.norm_k = RMSNorm(self.d_k, norm_eps) if qk_norm else None
+        self.value_mix = nn.Parameter(torch.full((2,), 0.5)) if value_residual else None
 
     def forward(
         self,
@@ -258,21 +262,34 @@ class MultiHeadAttention(nn.Module):
         *,
         rope: tuple[Tensor, Tensor] | None = None,
         memory: Memory | None = None,
-    ) -> Float[Tensor, "batch query d_model"]:
-        """mask: True or 1 where a query may look; broadcast to [batch head query key]. rope: cosines and
-        sines (`Rotary`) that turn queries and keys. memory: keys and values kept from earlier calls."""
+        first_value: Float[Tensor, "batch kv_head key d_k"] | None = None,
+        keep_value: bool = False,
+    ) -> Any:
+        """[batch query d_model]; with `keep_value` a pair of it and the values [batch kv_head key d_k].
+
+        mask: True or 1 where a query may look; broadcast to [batch head query key]. rope: cosines and
+        sines (`Rotary`) that turn queries and keys. memory: keys and values kept from earlier calls.
+        first_value: the first block's values of the same tokens, to be mixed in (value_residual).
+        """
         if not isinstance(mask, Visibility):
             mask = Visibility(None if mask is None else mask.bool())
         q = self._split(self.W_q(query), self.norm_q, rope)
         if memory is not None and memory.complete:
             k, v = memory.read()
+            own = v
         else:
             k = self._split(self.W_k(key), self.norm_k, rope)
-            v = self._split(self.W_v(value))
+            v = own = self._split(self.W_v(value))
+            if self.value_mix is not None:
+                if first_value is None:
+                    raise ModelError("value_residual needs the values of the first block (first_value)")
+                mix = self.value_mix.to(v.dtype)
+                v = mix[0] * first_value + mix[1] * v
             if memory is not None:
-                k, v = memory.extend(k, v)
+                k, v = memory.extend(k, v)  # mixed: what attention looks at
         context = mask.attend(q, k, v, self.scale)
-        return self.W_o(context.transpose(1, 2).flatten(2))
+        out = self.W_o(context.transpose(1, 2).flatten(2))
+        return (out, own) if keep_value else out
 
     def _split(
         self, x: Tensor, norm: RMSNorm | None = None, rope: tuple[Tensor, Tensor] | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -21,7 +23,8 @@ class Block(nn.Module):
     - pre: $x \leftarrow x + f(\mathrm{norm}(x))$
     - parallel (PaLM): $h = \mathrm{norm}(x)$; $x \leftarrow x + \mathrm{attention}(h) + \mathrm{FFN}(h)$
 
-    Dropout falls on the output of each sublayer, as in the article.
+    Dropout falls on the output of each sublayer, as in the article. With value_residual the values of
+    self-attention are mixed with those of the first block, which gives them with its output.
 
     >>> import torch
     >>> block = Block(TransformerConfig(d_model=6, num_heads=2))
@@ -32,7 +35,8 @@ class Block(nn.Module):
     def __init__(self, config: TransformerConfig, *, cross: bool = False, first: bool = False):
         super().__init__()
         self.place = config.norm_place
-        self.attention = _attention(config)
+        self.keeps_value = config.value_residual and first
+        self.attention = _attention(config, value_residual=config.value_residual and not first)
         self.norm_attention = make_norm(config) if config.first_norm or not first else nn.Identity()
         self.cross_attention = _attention(config) if cross else None
         self.norm_cross = make_norm(config) if cross else None
@@ -52,12 +56,21 @@ class Block(nn.Module):
         memory: Float[Tensor, "row source d_model"] | None = None,
         memory_visibility: Visibility | None = None,
         memory_cache: Memory | None = None,
-    ) -> Float[Tensor, "row place d_model"]:
-        """memory: the encoder's output, for cross-attention. cache, memory_cache: keys and values kept of
-        this side and of the memory."""
+        first_value: Float[Tensor, "row kv_head place d_k"] | None = None,
+    ) -> Any:
+        """[row place d_model]; of the first block with value_residual a pair of it and its values.
+
+        memory: the encoder's output, for cross-attention. cache, memory_cache: keys and values kept of
+        this side and of the memory. first_value: the values that the first block gave.
+        """
+        kept: list[Tensor] = []
 
         def attention(h: Tensor) -> Tensor:
-            return self.attention(h, h, h, visibility, rope=rope, memory=cache)
+            if not self.keeps_value:
+                return self.attention(h, h, h, visibility, rope=rope, memory=cache, first_value=first_value)
+            out, value = self.attention(h, h, h, visibility, rope=rope, memory=cache, keep_value=True)
+            kept.append(value)
+            return out
 
         def cross_attention(h: Tensor) -> Tensor:
             assert self.cross_attention is not None
@@ -66,11 +79,13 @@ class Block(nn.Module):
 
         if self.place == "parallel":
             h = self.norm_attention(x)
-            return x + self.dropout(attention(h) + self.feedforward(h))
+            x = x + self.dropout(attention(h) + self.feedforward(h))
+            return (x, *kept) if kept else x
         x = self._residual(x, attention, self.norm_attention)
         if self.cross_attention is not None:
             x = self._residual(x, cross_attention, self.norm_cross)
-        return self._residual(x, self.feedforward, self.norm_feedforward)
+        x = self._residual(x, self.feedforward, self.norm_feedforward)
+        return (x, *kept) if kept else x
 
     def _residual(self, x: Tensor, sublayer, norm) -> Tensor:
         if self.place == "post":
@@ -78,7 +93,7 @@ class Block(nn.Module):
         return x + self.dropout(sublayer(norm(x)))
 
 
-def _attention(config: TransformerConfig) -> MultiHeadAttention:
+def _attention(config: TransformerConfig, value_residual: bool = False) -> MultiHeadAttention:
     return MultiHeadAttention(
         config.d_model,
         config.num_heads,
@@ -89,4 +104,5 @@ def _attention(config: TransformerConfig) -> MultiHeadAttention:
         qk_norm=config.qk_norm,
         norm_eps=config.norm_eps,
         scale=config.attention_scale,
+        value_residual=value_residual,
     )

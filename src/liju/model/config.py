@@ -55,6 +55,7 @@ class TransformerConfig:
     bias: bool = True  # of all linear layers in the blocks
     qkv_bias: bool | None = None  # of W_q, W_k, W_v; None: as bias
     qk_norm: bool = False  # RMS norm of each head's query and key (Qwen3)
+    value_residual: bool = False  # later blocks mix the first block's values into theirs (Zhou et al. 2024)
     attention_scale: float | None = None  # None: 1 / sqrt(d_k); T5 has 1.0
     position: Position = "learned"
     max_length: int = 512  # rows of a learned or sinusoidal table, and the longest sample

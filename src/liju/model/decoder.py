@@ -54,8 +54,9 @@ class Decoder(Stack):
         x = self.embed(token, side.tokens, position)
         sights, ropes = sights or self.sights(side, x.dtype), self.ropes(position, x.dtype)
         across = self._across(side, memory_side, cache, x.dtype)
+        value = None
         for i, (block, window) in enumerate(zip(self.blocks, self.windows, strict=True)):
-            x = block(
+            found = block(
                 x,
                 sights[window],
                 rope=ropes[window],
@@ -63,7 +64,9 @@ class Decoder(Stack):
                 memory=memory,
                 memory_visibility=across,
                 memory_cache=None if cache is None or across is None else cache.cross(i),
+                first_value=value,
             )
+            x, value = found if isinstance(found, tuple) else (found, value)
         if cache is not None:
             cache.advance((side.segment > 0).sum(dim=1).tolist())
         return x if self.final_norm is None else self.final_norm(x)

@@ -34,6 +34,8 @@ class Encoder(Stack):
     def forward(self, side: Side, token: nn.Embedding) -> Float[Tensor, "row place d_model"]:
         x = self.embed(token, side.tokens, side.position, side.types)
         sights, ropes = self.sights(side, x.dtype), self.ropes(side.position, x.dtype)
+        value = None
         for block, window in zip(self.blocks, self.windows, strict=True):
-            x = block(x, sights[window], rope=ropes[window])
+            found = block(x, sights[window], rope=ropes[window], first_value=value)
+            x, value = found if isinstance(found, tuple) else (found, value)
         return x if self.final_norm is None else self.final_norm(x)

@@ -65,6 +65,7 @@ def count_parameters(config: TransformerConfig, heads: Mapping[str, int] | None 
         attention += d
     if config.qk_norm:
         attention += 2 * config.d_k
+    mixes = 2 * sum(layers - 1 for layers in stacks) if config.value_residual else 0
     crossing = config.num_decoder_layers if config.family == "encdec" else 0
 
     matrices = 2 if config.gated else 1
@@ -90,7 +91,7 @@ def count_parameters(config: TransformerConfig, heads: Mapping[str, int] | None 
     return Parameters(
         token=config.vocab_size * e,
         position=position,
-        attention=blocks * attention,
+        attention=blocks * attention + mixes,
         cross_attention=crossing * attention,
         feedforward=blocks * feedforward,
         norms=norms * one_norm,

@@ -15,6 +15,7 @@ from liju.finetune import finetune, pretrained_task
 from liju.finetune.inspection import told as inspected
 from liju.hub import save_bundle
 from liju.objective import held_out_by
+from liju.project.by_source import losses_by_source
 from liju.project.compare import evaluate_step
 from liju.project.directory import Run, Step, Stopped
 from liju.project.groups import groups_of, origins_of
@@ -261,8 +262,15 @@ def finetune_step(run: Run, folder: Path) -> dict[str, Any]:
         report={"laws": judged(run, model, objective)},
         overwrite=True,  # of a step that was killed right after
     )
+    scores = losses_by_source(run, model, tokenizer, task, examples.test)
+    if scores:
+        Training(folder).log({"step": result.step, "evaluation": {**result.scores, **scores}})
     summary = {**told(folder, result), "task": project.finetune.task, "examples": examples.report()}
+    summary["held_out"] = {**result.scores, **scores}
     summary |= {"metric": task.metric, "inspection": seen}
+    thresholds = getattr(task, "thresholds", None)
+    if thresholds:
+        summary["thresholds"] = thresholds
     if too_long:
         summary["too_long"] = len(too_long)
         summary["too_long_at"] = too_long[:100]

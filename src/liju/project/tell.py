@@ -56,14 +56,20 @@ def pretrain_tell(summary: dict[str, Any]) -> list[str]:
         shown = ("loss", "words_accuracy", "next_sentence_accuracy", "bits_per_byte")
         found = [f"{name} {summary['held_out'][name]:.3f}" for name in shown if name in summary["held_out"]]
         lines.append("held-out: " + ", ".join(found).replace("_", " "))
-        from liju.train.live import parts_of
-
-        for kind, losses in parts_of(summary["held_out"])[1].items():
-            told = ", ".join(f"{name} {loss:.3f}" for name, loss in losses.items())
-            lines.append(f"held-out loss by {kind}: {told}")
+    lines += _losses_by(summary)
     if summary.get("tokens_per_second"):
         lines.append(f"{summary['tokens_per_second']:,.0f} tokens a second ({summary['precision']})")
     return lines
+
+
+def _losses_by(summary: dict[str, Any]) -> list[str]:
+    """Held-out losses by language and by source, where there are several."""
+    from liju.train.live import parts_of
+
+    return [
+        f"held-out loss by {kind}: {', '.join(f'{name} {loss:.3f}' for name, loss in losses.items())}"
+        for kind, losses in parts_of(summary.get("held_out") or {})[1].items()
+    ]
 
 
 def finetune_tell(summary: dict[str, Any]) -> list[str]:
@@ -74,9 +80,14 @@ def finetune_tell(summary: dict[str, Any]) -> list[str]:
     dropped = [f"{count:,} {reason}" for reason, count in report["dropped"].items() if count]
     if dropped:
         lines.append(f"left out: {', '.join(dropped)}")
+    lines += _losses_by(summary)
     if summary.get("best"):
         best, metric = summary["best"], summary["metric"].replace("_", " ")
         lines.append(f"best {metric} on the validation part: {best['score']:.4f} after step {best['step']:,}")
+    if summary.get("thresholds"):
+        each = [f"{label} {at:.2f}" for label, at in summary["thresholds"].items()]
+        more = f" and {len(each) - 6} more" if len(each) > 6 else ""
+        lines.append(f"thresholds by the validation part: {', '.join(each[:6])}{more}")
     if summary.get("too_long"):
         lines.append(f"{summary['too_long']:,} pairs longer than model.max_length were not trained on")
     if report.get("mended"):

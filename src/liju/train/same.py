@@ -23,6 +23,8 @@ def fingerprints(model: nn.Module, objective: Objective, settings: TrainSettings
     with the same ones take the same steps."""
     config = getattr(model, "config", None)
     described = asdict(config) if is_dataclass(config) and not isinstance(config, type) else {}
+    if not described.get("value_residual"):  # a run that is older than the switch goes on
+        described.pop("value_residual", None)
     parameters = [(name, list(p.shape), p.requires_grad) for name, p in model.named_parameters()]
     aim = [objective.name, objective.size, objective.pad, objective.weights, objective.label_smoothing]
 

@@ -33,6 +33,8 @@ def misfit(config: TransformerConfig, heads: Sequence[str]) -> str | None:
         found.append(f"activation is {config.activation!r} (it has {', '.join(ACTIVATIONS)})")
     if config.window:
         found.append(f"window is {config.window} (it has none)")
+    if config.value_residual:
+        found.append("value_residual is True (it has none)")
     if not config.first_norm:
         found.append("first_norm is False (its blocks all have one)")
     if config.norm_place == "post" and config.final_norm:

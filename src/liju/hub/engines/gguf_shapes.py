@@ -41,6 +41,7 @@ PLAIN: dict[str, Any] = {
     "embedding_scale": False,
     "softcap": 0.0,
     "first_norm": True,
+    "value_residual": False,  # no architecture of llama.cpp has it
     "logit_scale": (None, 1.0),
 }
 LLAMA: dict[str, Any] = {

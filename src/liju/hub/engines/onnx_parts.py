@@ -28,6 +28,7 @@ class Parts:
     stock: Stock
     side: str
     token: str = ""
+    first_value: str = ""  # the first block's values, where the later ones mix them in
     _turns: dict[float, tuple[str, str]] = field(default_factory=dict)
 
     @property
@@ -174,6 +175,13 @@ class Parts:
             inner = f"{ours}.attention"
             k = self.split(h, f"{inner}.W_k", f"{inner}.norm_k", rope)
             v = self.split(h, f"{inner}.W_v")
+            if config.value_residual:
+                if i == 0:
+                    self.first_value = v
+                else:
+                    mix = self.stock[f"{inner}.value_mix"].tolist()
+                    first, own = g.constant(mix[0]), g.constant(mix[1])
+                    v = g("Add", g("Mul", first, self.first_value), g("Mul", own, v))
             if past is not None:
                 k, v = (g("Concat", old, new, axis=2) for old, new in zip(past, (k, v), strict=True))
             kept.extend((k, v))
