@@ -7,7 +7,7 @@ from project_toys import folders, steps_done, write
 
 import liju
 from liju import config
-from liju.project import check, open_run
+from liju.project import check, checking, open_run
 from liju.project.tell import shown
 
 
@@ -35,6 +35,22 @@ def test_its_figures_are_those_of_the_run(tmp_path, family):
     assert all(again.up_to_date.values()) and again.train_tokens == found.train_tokens
     pretrain = json.loads((folders(where)["pretrain"] / "done.json").read_text())["summary"]
     assert [shown(one) for one in again.samples] == [shown(one) for one in pretrain["samples_seen"]]
+
+
+def test_it_measures_the_rows_that_training_would_lay(tmp_path, monkeypatch):
+    seen = []
+    real = checking.micro_batches
+
+    def spy(samples, limit, layout="grouped", pad=0):
+        batches = real(samples, limit, layout, pad)
+        seen.append((layout, len(batches[0].predicting.tokens), batches[0].places == batches[0].tokens))
+        return batches
+
+    monkeypatch.setattr(checking, "micro_batches", spy)
+    path = write(tmp_path / "p", "encdec")
+    found = [check(open_run(path, [f"pretrain.layout={one}"]), seconds=0.05) for one in ("grouped", "flat")]
+    assert seen[-1] == ("flat", 1, True) and seen[0][0] == "grouped" and seen[0][1] > 1
+    assert found[0].plan.parameters == found[1].plan.parameters and found[1].tokens_per_second > 0
 
 
 def test_samples_show_masks_types_and_borders(tmp_path):
