@@ -24,6 +24,7 @@ import tempfile
 import time
 import tomllib
 from collections import deque
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,11 @@ class Work:
     def length(self) -> int:
         return self.project.model.max_length
 
+    @lru_cache(maxsize=1)  # noqa: B019 - one seed's rows, for both of Trainer's runs
+    def rows(self, seed: int) -> list[dict[str, Any]]:
+        """Samples as Trainer reads them, more than it gets through in some minutes."""
+        return rows("encoder", self.masked(seed, 0.15), 30_000)
+
     def masked(self, seed: int, rate: float) -> Masked:
         return Masked(
             self.shards, self.tokenizer, self.length, seed, rate, self.project.pretrain.next_sentence
@@ -92,7 +98,14 @@ def theirs(
     work: Work, seconds: float, clock: str, seed: int, rate: float, best: bool
 ) -> tuple[Transformer, Taken]:
     """transformers' BERT after its time, as liju reads its folder."""
-    from transformers import BertConfig, BertForPreTraining, Trainer, TrainerCallback, TrainingArguments
+    from transformers import (
+        BertConfig,
+        BertForPreTraining,
+        PrinterCallback,
+        Trainer,
+        TrainerCallback,
+        TrainingArguments,
+    )
     from transformers.utils import logging
 
     logging.set_verbosity_error()
@@ -110,7 +123,7 @@ def theirs(
             attention_probs_dropout_prob=drop,
         )
     )
-    data = rows("encoder", work.masked(seed, 0.15), 60_000)
+    data = work.rows(seed)
     kept: deque[int] = deque()
     taken, now = Taken(), CLOCKS[clock]
     began: list[float] = []
@@ -152,6 +165,7 @@ def theirs(
             data_collator=lambda batch: padded(batch, kept),
             callbacks=[Over()],
         )
+        trainer.remove_callback(PrinterCallback)
         trainer.create_optimizer()
         trainer.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
             trainer.optimizer,  # type: ignore[arg-type]
