@@ -37,7 +37,7 @@ from liju.objective import Translation
 from liju.train import TrainSettings
 from liju.vocab import Tokenizer, train
 
-WIDTH, LAYERS, HEADS, LENGTH, BATCH = 128, 2, 4, 96, 2048
+WIDTH, LAYERS, HEADS, LENGTH, BATCH = 128, 2, 4, 96, 1024
 SPECIAL = ["<unk>", "<pad>", "<s>", "</s>"]  # joeynmt's, the first four of its vocabulary
 
 
