@@ -3,11 +3,14 @@
 import pytest
 import torch
 from finetune_toys import LENGTH, examples, network, sentences, tuned, vocabulary
+from hypothesis import given
+from hypothesis import strategies as st
 
 from liju.config import Evaluate, Finetune
 from liju.errors import DataError, RequestError
-from liju.finetune import Example, Multilabel, load, read_examples
+from liju.finetune import Example, Multilabel, hold_out, load, read_examples
 from liju.finetune.multilabel import labels_in
+from liju.finetune.thresholds import f1_threshold
 from liju.hub import load_bundle, save_bundle
 from liju.samples import micro_batches
 from liju.train.step import accumulate
@@ -34,7 +37,7 @@ def knower(tmp_path_factory):
     train, test = kinds(240)[:200], kinds(240)[200:]
     task = Multilabel.of(train, LENGTH)
     folder = tmp_path_factory.mktemp("knower")
-    return (*tuned(task, "encoder", train, folder, epochs=20, batch_tokens=200), task, train, test)
+    return (*tuned(task, "encoder", train, folder, epochs=30, batch_tokens=200), task, train, test)
 
 
 def test_it_learns_and_says_none(knower):
@@ -65,6 +68,81 @@ def test_a_request_may_name_the_threshold(knower, tmp_path):
     with pytest.raises(RequestError, match=r"threshold: 1\.5 is no probability"):
         loaded.predict("red cat", threshold=1.5)
     assert loaded.describe()["options"] == {"threshold": 0.5}
+
+
+def f1_at(threshold, probabilities, has):
+    said = [p > threshold for p in probabilities]
+    both = sum(said) + sum(has)
+    return 2 * sum(a and b for a, b in zip(said, has, strict=True)) / both if both else 0.0
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=1, max_size=25))
+def test_a_threshold_has_the_best_f1_of_all(rows):
+    """Against every threshold there is; of equally good ones the nearest to 1/2."""
+    p, has = [value / 9 for value, _ in rows], [one for _, one in rows]
+    found = f1_threshold(p, has, least=1)
+    if not any(has):
+        assert found == 0.5
+        return
+    tried = {at: f1_at(at, p, has) for at in (i / 360 for i in range(360))}
+    assert f1_at(found, p, has) == max(tried.values())
+    same = {tuple(one > at for one in p) for at, f1 in tried.items() if f1 == max(tried.values())}
+    assert tuple(one > found for one in p) in same
+    if tuple(one > 0.5 for one in p) in same:
+        assert found == 0.5
+    assert f1_threshold(p[::-1], has[::-1], least=1) == found
+    assert f1_threshold(p, has, least=sum(has) + 1) == 0.5
+
+
+def test_thresholds_are_of_the_validation_part_alone(knower, tmp_path):
+    """Chosen by finetune, on its held-out part; kept in the bundle; used to answer, evaluate and look."""
+    _, tokenizer, _, plain, train, test = knower
+    assert plain.thresholds is None and "thresholds" not in plain.describe()
+    task, seen = Multilabel.of(train, LENGTH), []
+    settle = task.settle
+    task.settle = lambda *given: (seen.append(given[2:]), settle(*given))
+    model, tokenizer, _ = tuned(
+        task, "encoder", train, tmp_path / "run", epochs=3, batch_tokens=200, patience=9, validation=0.3
+    )
+    ((rest, held),) = seen
+    assert (rest, held) == hold_out(train, 0.3)
+    assert set(task.thresholds) == set(task.labels) and task.thresholds != dict.fromkeys(task.labels, 0.5)
+    probabilities = [a["scores"] for a in task.answer(model, tokenizer, [e.values for e in held], HOW)]
+    for label, at in task.thresholds.items():
+        has = [label in labels_in(e["labels"]) for e in held]
+        p = [one[label] for one in probabilities]
+        best = max(f1_at(one, p, has) for one in (0.0, *p))
+        # To the answers of a few near 0.5: another batch moves a probability by rounding.
+        assert f1_at(at, p, has) == pytest.approx(best, abs=0.02)
+    save_bundle(tmp_path / "bundle", model, tokenizer, task.describe())
+    loaded = load(tmp_path / "bundle", "cpu")
+    assert loaded.describe()["thresholds"] == task.thresholds
+    assert loaded.describe()["options"] == {"threshold": None}
+    for answer in loaded.predict([e["text"] for e in test]):
+        above = [label for label, p in answer["scores"].items() if p > task.thresholds[label]]
+        assert answer["labels"] == above
+        assert answer["score"] == min(p if label in above else 1 - p for label, p in answer["scores"].items())
+    assert (
+        task.evaluate(model, tokenizer, test, HOW)[0]["labels"] == loaded.predict(test[0]["text"])["labels"]
+    )
+    half = [a["labels"] for a in loaded.predict([e["text"] for e in test], threshold=0.5)]
+    assert half == [a["labels"] for a in plain.answer(model, tokenizer, [e.values for e in test], HOW)]
+    assert half != [a["labels"] for a in loaded.predict([e["text"] for e in test])]
+
+
+def test_another_training_forgets_the_thresholds_of_the_last():
+    """Folds and searches train one task several times: what one found is not used in the next."""
+    task = Multilabel(list(KINDS), LENGTH, thresholds=dict.fromkeys(KINDS, 0.2))
+    assert Multilabel.from_description(task.describe()).thresholds == task.thresholds
+    tokenizer = vocabulary("encoder")
+    model = network("encoder", tokenizer)
+    task.prepare(model)
+    assert task.thresholds is None and "thresholds" not in task.describe()
+    task.settle(model, tokenizer, kinds(30))  # no validation part
+    assert task.thresholds is None and task.options == {"threshold": 0.5}
+    few = [Example({"text": "red", "labels": "colour"}, f"x:{i}") for i in range(4)]
+    task.settle(model, tokenizer, [], few)
+    assert task.thresholds == dict.fromkeys(KINDS, 0.5)  # too few of each to choose by
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,13 @@ class Answering:
             self.longest = max(LONGEST, int(np.quantile(sizes, 0.995))) if sizes else LONGEST
         return found
 
-    def settle(self, model: Transformer, tokenizer: Tokenizer, examples: Sequence[Example]) -> None:
+    def settle(
+        self,
+        model: Transformer,
+        tokenizer: Tokenizer,
+        examples: Sequence[Example],
+        validation: Sequence[Example] = (),
+    ) -> None:
         """Find the threshold of "no answer" on the training questions that were held out of training, where
         there are both kinds among them; else it stays where it is."""
         held = [examples[i] for i in self._held_out(examples)]

@@ -13,7 +13,7 @@ from liju.config import Evaluate, Finetune
 from liju.errors import DataError, RequestError
 from liju.evaluate import Measure, gold_ranks, mean_measure, spearman, spearman_measure
 from liju.finetune.classification import fit_pair
-from liju.finetune.examples import Example
+from liju.finetune.examples import Example, Unusable
 from liju.finetune.predicted import predicted
 from liju.finetune.regression import Regression, number_of
 from liju.finetune.task import Answer, Baseline
@@ -193,6 +193,13 @@ class Embedding:
         """An example's values of a row's. Raises DataError where a score is not a number."""
         stripped = {name: value.strip() for name, value in values.items()}
         return Regression.from_row(stripped) if "score" in stripped else (stripped, [])
+
+    def check(self, examples: Sequence[Example]) -> None:
+        """Raise Unusable for an example without a score, where the scores are what is judged."""
+        for example in examples:
+            if self.middle is not None and "score" not in example.values:
+                hint = "examples that are trained on have one"
+                raise Unusable(f"{example.place}: no score", hint, "no score")
 
     def same(self, example: Example) -> bool:
         """Whether the texts of an example mean the same."""

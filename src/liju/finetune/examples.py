@@ -15,7 +15,17 @@ from liju.samples.order import key_of, random_of
 from liju.text import Problem, Row, rows
 from liju.text.dedupe import fingerprint
 
-__all__ = ["Example", "ExampleSet", "Unusable", "example_of", "hold_out", "meant", "read_examples"]
+__all__ = [
+    "Example",
+    "ExampleSet",
+    "Unusable",
+    "check_of",
+    "example_of",
+    "hold_out",
+    "leave_out_unknown",
+    "meant",
+    "read_examples",
+]
 
 
 # Fields that a model sees.
@@ -110,21 +120,18 @@ def read_examples(
         bound = int(settings.test_share * 2**64)
         test = [example for example in unique if key_of("held out", example.group) < bound]
         train = [example for example in unique if key_of("held out", example.group) >= bound]
-    if "label" in needed and train:
-        test = _known({example["label"] for example in train}, test, errors, found)
     if not train or not test:
-        empty = "train" if not train else "test"
-        raise DataError(
-            f"finetune.{empty}: no usable example ({_told(found.dropped) or 'the files are empty'})",
-            hint="; ".join(found.problems[:3]) or "name files with examples",
-        )
+        raise _none("train" if not train else "test", found)
+    found.test = test
+    if "label" in needed:
+        leave_out_unknown(found, _trained_on({example["label"] for example in train}), errors)
     if settings.limit and len(train) > settings.limit:
         drawn = random_of("limit", seed, len(train)).permutation(len(train)).tolist()
         first = set({train[i].values.get("label"): i for i in reversed(drawn)}.values())
         chosen = sorted(drawn, key=lambda i: i not in first)[: settings.limit]
         found.dropped["over finetune.limit"] += len(train) - settings.limit
         train = [train[i] for i in sorted(chosen)]
-    found.train, found.test = train, test
+    found.train = train
     return found
 
 
@@ -262,21 +269,74 @@ def _unique(examples: list[Example], found: ExampleSet) -> list[Example]:
     return kept
 
 
-def _known(labels: set[str], test: list[Example], errors: str, found: ExampleSet) -> list[Example]:
-    """The held-out examples whose label can be learned."""
+Check = Callable[[Sequence[Example]], None]
+
+
+def check_of(task: Any) -> Check:
+    """What raises DataError for an example that a trained task could not be right about, with file and line:
+    the task's own `check`, and a pair that is missing where the model judges pairs."""
+    own: Check | None = getattr(task, "check", None)
+    pairs = bool(getattr(task, "pairs", False))
+
+    def check(examples: Sequence[Example]) -> None:
+        if own is not None:
+            own(examples)
+        for example in examples:
+            if pairs and "pair" not in example.values:
+                hint = "examples that are trained on have one"
+                raise Unusable(f"{example.place}: no pair", hint, "no pair")
+
+    return check
+
+
+def leave_out_unknown(found: ExampleSet, check: Check, errors: str = "skip") -> None:
+    """Leave out the held-out examples that `check` raises for: those with a label that none is trained on, of
+    which no answer could be right. They are counted, and named by file and line.
+
+    With errors="stop" the first of them raises DataError; so does a set of which nothing is left.
+
+    >>> def check(examples):
+    ...     for example in examples:
+    ...         if example["label"] != "good":
+    ...             raise DataError(f"{example.place}: unknown label {example['label']!r}", "known: good")
+    >>> rows = [Example({"text": "a", "label": label}, f"x:{i}") for i, label in enumerate(["good", "god"])]
+    >>> found = ExampleSet([], rows)
+    >>> leave_out_unknown(found, check)
+    >>> len(found.test), found.problems
+    (1, ["x:1: unknown label 'god': held out, no answer could be right (known: good)"])
+    """
     kept = []
-    for example in test:
-        label = example["label"]
-        if label in labels:
-            kept.append(example)
+    for example in found.test:
+        try:
+            check([example])
+        except DataError as error:
+            problem = f"{error.message}: held out, no answer could be right"
+            if errors == "stop":
+                raise DataError(problem, hint=error.hint) from None
+            found.dropped[getattr(error, "reason", "label not trained on")] += 1
+            found.problems.append(f"{problem} ({error.hint})" if error.hint else problem)
             continue
-        problem = f"{example.place}: label {label!r} is held out and not among those to train on"
-        hint = meant(label, sorted(labels))
-        if errors == "stop":
-            raise DataError(problem, hint=hint)
-        found.dropped["label not trained on"] += 1
-        found.problems.append(f"{problem} ({hint})")
-    return kept
+        kept.append(example)
+    found.test = kept
+    if not kept:
+        raise _none("test", found)
+
+
+def _none(part: str, found: ExampleSet) -> DataError:
+    return DataError(
+        f"finetune.{part}: no usable example ({_told(found.dropped) or 'the files are empty'})",
+        hint="; ".join(found.problems[:3]) or "name files with examples",
+    )
+
+
+def _trained_on(labels: set[str]) -> Check:
+    def check(examples: Sequence[Example]) -> None:
+        for example in examples:
+            if example["label"] not in labels:
+                hint = meant(example["label"], sorted(labels))
+                raise DataError(f"{example.place}: label {example['label']!r}", hint=hint)
+
+    return check
 
 
 def meant(label: str, known: Sequence[str]) -> str:

@@ -124,7 +124,7 @@ def finetune(
             merge_lora(model)
         settle = getattr(task, "settle", None)  # what a task finds out with the trained network
         if settle is not None and not result.stopped:
-            settle(model, tokenizer, examples)
+            settle(model, tokenizer, examples, validation)
         return result
     finally:
         remove_lora(model)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from liju.config import Evaluate, Finetune
 from liju.errors import DataError, RequestError
@@ -20,6 +20,7 @@ from liju.evaluate import (
 from liju.finetune.classification import Labelled, ask_pairs, outputs_of
 from liju.finetune.examples import Example, meant
 from liju.finetune.task import Answer, Baseline
+from liju.finetune.thresholds import HALF, f1_threshold
 from liju.model import Transformer
 from liju.ngram import NgramClassifier
 from liju.vocab import Tokenizer
@@ -55,21 +56,37 @@ def _of(example: Example) -> list[str]:
 
 
 class Multilabel:
-    """Each label yes or no by itself. A text has a label where its probability is above 1/2; a request may
-    name another `threshold`."""
+    """Each label yes or no by itself. A text has a label where its probability is above the label's
+    threshold: the one with the best F1 on the validation part, where there is one (`f1_threshold`), else 1/2.
+    A request may name another `threshold` for all."""
 
     name = "multilabel"
     metric = "micro_f1"
     higher_is_better = True
     shown: tuple[str, ...] = ("micro_f1", "macro_f1", "subset_accuracy")
-    options: ClassVar[dict[str, Any]] = {"threshold": 0.5}
+    options: dict[str, Any] = {"threshold": HALF}  # noqa: RUF012
     asked: tuple[str, ...] = ("text", "pair")
     needed: tuple[str, ...] = ("text", "labels")
     optional: tuple[str, ...] = ("pair",)
     may_be_empty: tuple[str, ...] = ("labels",)
 
-    def __init__(self, labels: Sequence[str], max_length: int, pairs: bool = False):
+    def __init__(
+        self,
+        labels: Sequence[str],
+        max_length: int,
+        pairs: bool = False,
+        thresholds: Mapping[str, float] | None = None,
+    ):
         self.labels, self.max_length, self.pairs = list(labels), max_length, pairs
+        self._choose(thresholds)
+
+    def _choose(self, thresholds: Mapping[str, float] | None) -> None:
+        """thresholds: of each label; None: 1/2 for all."""
+        self.thresholds = None
+        if thresholds is not None:
+            self.thresholds = {label: float(thresholds.get(label, HALF)) for label in self.labels}
+        # Where each label has its own, no one number is what a request has without it.
+        self.options = {"threshold": HALF if thresholds is None else None}
 
     @classmethod
     def of(cls, examples: Sequence[Example], max_length: int) -> Multilabel:
@@ -82,7 +99,9 @@ class Multilabel:
 
     @classmethod
     def from_description(cls, values: dict[str, Any]) -> Multilabel:
-        return cls(values["labels"], values["max_length"], values.get("pairs", False))
+        return cls(
+            values["labels"], values["max_length"], values.get("pairs", False), values.get("thresholds")
+        )
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -90,10 +109,33 @@ class Multilabel:
             "labels": self.labels,
             "max_length": self.max_length,
             "pairs": self.pairs,
+            **({} if self.thresholds is None else {"thresholds": self.thresholds}),
         }
 
     def prepare(self, model: Transformer) -> None:
         model.add_head("label", len(self.labels))
+        self._choose(None)  # those of another training say nothing of this one
+
+    def settle(
+        self,
+        model: Transformer,
+        tokenizer: Tokenizer,
+        examples: Sequence[Example],
+        validation: Sequence[Example] = (),
+    ) -> None:
+        """Choose each label's threshold on the validation part; without one all stay at 1/2."""
+        if not validation:
+            return
+        self.check(validation)
+        inputs = [example.values for example in validation]
+        table = outputs_of(model, tokenizer, inputs, self.max_length)[0].sigmoid().T.tolist()
+        own = [_of(example) for example in validation]
+        self._choose(
+            {
+                label: f1_threshold(row, [label in labels for labels in own])
+                for label, row in zip(self.labels, table, strict=True)
+            }
+        )
 
     @staticmethod
     def from_row(values: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
@@ -130,20 +172,22 @@ class Multilabel:
         tokenizer: Tokenizer,
         inputs: Sequence[dict[str, str]],
         settings: Evaluate,
-        threshold: float = 0.5,
+        threshold: float | None = None,
     ) -> list[Answer]:
-        if not 0 <= threshold <= 1:
+        if threshold is not None and not 0 <= threshold <= 1:
             raise RequestError(f"threshold: {threshold} is no probability", hint="between 0 and 1")
         ask_pairs(inputs, self.pairs)
         if not inputs:
             return []
         outputs, shortened = outputs_of(model, tokenizer, inputs, self.max_length)
+        above = self.thresholds if threshold is None else dict.fromkeys(self.labels, threshold)
+        above = above or dict.fromkeys(self.labels, HALF)
         answers = []
         for row, cut in zip(outputs.sigmoid().tolist(), shortened, strict=True):
             scores = dict(zip(self.labels, row, strict=True))
-            labels = [label for label, score in scores.items() if score > threshold]
-            # How sure the least sure of the yeses and noes is.
-            score = min(max(p, 1 - p) for p in row)
+            labels = [label for label, score in scores.items() if score > above[label]]
+            # The probability of the least likely of the yeses and noes that are said.
+            score = min(p if label in labels else 1 - p for label, p in scores.items())
             answers.append({**_told(labels), "score": score, "scores": scores})
             if cut:
                 answers[-1]["shortened"] = True

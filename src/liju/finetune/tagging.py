@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -175,6 +175,13 @@ class Tagging:
     def prepare(self, model: Transformer) -> None:
         model.add_head("tag", len(self.labels))
 
+    @staticmethod
+    def from_row(values: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+        """An example's values of a row's. Raises DataError where not every word has a tag."""
+        stripped = {name: value.strip() for name, value in values.items()}
+        _paired(stripped)
+        return stripped, []
+
     def check(self, examples: Sequence[Example]) -> None:
         """Raise DataError for a tag that training did not have, or tags that do not match the words."""
         for example in examples:
@@ -307,10 +314,15 @@ def _scheme(labels: Sequence[str]) -> Scheme | None:
 
 
 def _words(example: Example) -> list[str]:
-    words, tags = example["words"].split(), example["tags"].split()
+    try:
+        return _paired(example.values)
+    except DataError as error:
+        raise DataError(f"{example.place}: {error.message}", hint=error.hint) from None
+
+
+def _paired(values: Mapping[str, str]) -> list[str]:
+    words, tags = values["words"].split(), values["tags"].split()
     if len(words) != len(tags):
-        raise DataError(
-            f"{example.place}: {len(words)} words and {len(tags)} tags",
-            hint="one tag a word, words without spaces in them",
-        )
+        hint = "one tag a word, words without spaces in them"
+        raise DataError(f"{len(words)} words and {len(tags)} tags", hint=hint)
     return words

@@ -44,7 +44,14 @@ class Baseline:
 
 
 class Task(Protocol):
-    """One task. Everything it must remember is in `describe()`, which the bundle carries."""
+    """One task. Everything it must remember is in `describe()`, which the bundle carries.
+
+    A task may have more, which is used where it is there: `from_row` makes an example's values of a row's,
+    `may_be_empty` names fields of which only the column must be there, `check(examples)` raises DataError for
+    an example that the trained model could not be right about (a label it has not), and
+    `settle(model, tokenizer, examples, validation)` finds out with the trained network what is then part of
+    `describe()`, on training examples alone (law 8).
+    """
 
     name: str
     metric: str  # the number that the table is sorted by

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 from liju.config import Source
 from liju.errors import DataError, RequestError, did_you_mean
 from liju.finetune import Example, Loaded
-from liju.finetune.examples import example_of
+from liju.finetune.examples import check_of, example_of
 from liju.text import Problem, rows
 
 __all__ = ["Errors", "read_labelled"]
@@ -36,13 +36,12 @@ def read_labelled(
     problems: list[str] = []
     left_out: Counter[str] = Counter()
     bad: list[Problem] = []
-    check: Callable[[Sequence[Example]], None] | None = getattr(task, "check", None)
+    check = check_of(task)
     from_row, may_be_empty = getattr(task, "from_row", None), getattr(task, "may_be_empty", ())
     for row in rows(source, errors=errors, problems=bad):
         try:
             example, mended = example_of(row, task.needed, task.optional, fields, from_row, may_be_empty)
-            if check is not None:
-                check([example])
+            check([example])
         except DataError as error:
             if errors == "stop":
                 hint = f"{error.hint}; --errors skip leaves such examples out"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from liju.finetune import ExampleSet, read_examples
+from liju.finetune.examples import check_of, leave_out_unknown
 from liju.finetune.inspection import inspect
 from liju.project.parts import TASK_TYPES
 from liju.text import documents, normalise
@@ -32,7 +33,8 @@ def examples_of(run: Run) -> ExampleSet:
             from_row=getattr(task, "from_row", None),
             may_be_empty=getattr(task, "may_be_empty", ()),
         )
-        task.of(found.train, run.project.model.max_length)  # refuses now what it cannot learn from
+        made = task.of(found.train, run.project.model.max_length)  # refuses now what it cannot learn from
+        leave_out_unknown(found, check_of(made), run.project.text.errors)
         run.cache["examples"] = found
     return run.cache["examples"]
 

@@ -29,6 +29,7 @@ from liju.evaluate import (
     label_scores,
     write_report,
 )
+from liju.finetune.thresholds import LEAST
 from liju.project.directory import Done, Run
 from liju.train.live import parts_of
 
@@ -88,7 +89,8 @@ def write_story(run: Run) -> Path:
             report.headline |= {"bits per byte": f"{summary['held_out']['bits_per_byte']:.3f}"}
     if "finetune" in found:
         curves += _curves(found["finetune"].folder, "fine-tuning")
-        report.inspected = _inspected(found["finetune"].summary.get("inspection"))
+        tuned = found["finetune"].summary
+        report.inspected = _inspected(tuned.get("inspection")) + _thresholds(tuned.get("thresholds"))
     report.curves = curves
     if "evaluate" in found:
         summary = found["evaluate"].summary
@@ -112,6 +114,9 @@ def write_story(run: Run) -> Path:
         ]
         report.headline = {**report.headline, **_headline(report.scores, summary["metric"])}
         answers = _lines(found["evaluate"].folder / "answers.jsonl")
+        if summary["task"] == "multilabel":
+            expected = [json.loads(row["labels"]) for row in answers]
+            report.labels = label_scores([row["answer"]["labels"] for row in answers], expected)
         if summary["task"] == "classification":
             got, want = [row["answer"]["label"] for row in answers], [row["label"] for row in answers]
             if len(summary["labels"]) <= 30:
@@ -288,6 +293,18 @@ def _inspected(seen: dict[str, Any] | None) -> list[Inspected]:
         )
         found.append(Inspected("Doubtful labels", ["place", "label", "likelier", "text"], rows, note))
     return found
+
+
+def _thresholds(found: dict[str, float] | None) -> list[Inspected]:
+    """From which probability on each label is said, where that was chosen."""
+    if not found:
+        return []
+    note = (
+        "A text has a label where its probability is above this: the best F1 of the label on the validation "
+        f"part, which is of the training examples; 1/2 with fewer than {LEAST} of them there."
+    )
+    rows = [[label, f"{at:.3f}"] for label, at in found.items()]
+    return [Inspected("Thresholds", ["label", "threshold"], rows[:100], note)]
 
 
 def _smooth(values: list[float], share: float = 0.02) -> list[float]:
