@@ -22,6 +22,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import sacrebleu
 import torch
@@ -68,17 +69,21 @@ def bleu(written: list[str], references: list[str]) -> tuple[float, str]:
     return metric.corpus_score(written, [references]).score, str(metric.get_signature())
 
 
-OURS = {"optimizer": "muon", "learning_rate": 2e-3, "muon_learning_rate": 0.02, "weight_decay": 0.01}
+OURS = {
+    "muon": {"optimizer": "muon", "learning_rate": 2e-3, "muon_learning_rate": 0.02, "weight_decay": 0.01},
+    "adamw": {"optimizer": "adamw", "learning_rate": 1e-3, "weight_decay": 0.01},
+}
 
 
-def ours(pairs: Pairs, seconds: float, clock: str, seed: int, factor: float) -> dict:
+def ours(pairs: Pairs, seconds: float, clock: str, seed: int, factor: float, optimizer: str) -> dict:
     torch.manual_seed(seed)
     shape = {"d_model": WIDTH, "num_layers": LAYERS, "num_heads": HEADS, "d_ff": 4 * WIDTH}
     model = Transformer(
         TransformerConfig.default("encdec", vocab_size=len(pairs.tokenizer), max_length=LENGTH, **shape)
     )
-    rates = {name: value * factor for name, value in OURS.items() if str(name).endswith("learning_rate")}
-    settings = TrainSettings(batch_tokens=BATCH, micro_batch_tokens=2 * BATCH, **{**OURS, **rates})
+    told: dict[str, Any] = OURS[optimizer]
+    rates = {name: value * factor for name, value in told.items() if name.endswith("learning_rate")}
+    settings = TrainSettings(batch_tokens=BATCH, micro_batch_tokens=2 * BATCH, **{**told, **rates})
     work = Translation(*pairs.train, pairs.tokenizer, LENGTH, seed)
     taken = timed(model, work, settings, seconds, clock, seed=seed)
     task = TASKS["translation"](LENGTH)
@@ -199,6 +204,8 @@ def main() -> None:
     parser.add_argument("--search", action="store_true", help="try the factors, one seed, equal time")
     parser.add_argument("--factors", type=float, nargs="+", default=[1, 2, 4])
     parser.add_argument("--best", type=float, nargs=2, default=[1, 1], help="factors of liju and of joeynmt")
+    parser.add_argument("--optimizer", choices=list(OURS), default="muon", help="of liju")
+    parser.add_argument("--arms", nargs="+", default=["liju", "joeynmt"], help="that are searched")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--clock", choices=list(CLOCKS), default="wall")
     asked = parser.parse_args()
@@ -209,14 +216,17 @@ def main() -> None:
     )
     print(f"{told}, {len(pairs.train[0]):,} pairs", flush=True)
     runs = {
-        "liju": lambda seconds, seed, factor: ours(pairs, seconds, asked.clock, seed, factor),
+        "liju": lambda seconds, seed, factor: ours(
+            pairs, seconds, asked.clock, seed, factor, asked.optimizer
+        ),
         "joeynmt": lambda seconds, seed, factor: joeynmt(
             pairs, seconds, asked.clock, seed, factor, asked.joeynmt
         ),
     }
     if asked.search:
-        for factor, (name, run) in itertools.product(asked.factors, runs.items()):
-            print(f"  {name}, rate times {factor}: {json.dumps(run(asked.seconds, 97, factor))}", flush=True)
+        for factor, name in itertools.product(asked.factors, asked.arms):
+            told = json.dumps(runs[name](asked.seconds, 97, factor))
+            print(f"  {name}, rate times {factor}: {told}", flush=True)
         return
     found: dict[str, list[dict]] = {name: [] for name in runs}
     times = {"liju": asked.share * asked.seconds, "joeynmt": asked.seconds}
