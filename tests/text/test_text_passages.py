@@ -100,7 +100,8 @@ def test_bad_records_are_named_and_the_others_read(tmp_path):
     [
         ("a,b\n1,2\n", "csv", "no column 'text' in the header (a, b)"),
         ("text,text\n1,2\n", "csv", "the header has two columns 'text'"),
-        ('[{"text": "x"}]', "jsonl", "a JSON array, not one object a line"),
+        ('[{"text": "x"', "jsonl", "not JSON: Expecting ',' delimiter"),
+        ('{\n"text": "x"}', "jsonl", "not one JSON object a line"),
         ("", "lines", "empty file"),
         (" \n\n", "lines", "no text in it"),
         (b"PK\x03\x04\x00\x00\x08", "text", "binary file (a NUL at byte 4)"),

@@ -6,9 +6,11 @@ import csv
 import json
 import re
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 from liju.text.encoding import Encoding, text_chunks
+from liju.text.json_array import BrokenArray, elements
 from liju.text.pieces import bounded_lines
 from liju.text.report import Problem
 from liju.text.sources import File
@@ -57,7 +59,8 @@ def records(file: File, encoding: Encoding, required: Iterable[str] = ()) -> Ite
     """(line, values) of every record of a jsonl, csv or tsv file, all values as strings, or its Problem.
 
     A csv or tsv starts with a header line unless the source names its columns. Every one of the `required`
-    columns must be in the header, and in each JSON object with a value. A tsv has no quoting; a field wholly
+    columns must be in the header, and in each JSON object with a value. A file that is one JSON array is read
+    object by object: its "line" is the number of the object, written #3. A tsv has no quoting; a field wholly
     in quotes with every inner quote doubled, as spreadsheets write it, is unquoted.
     """
     required = list(required)
@@ -68,7 +71,17 @@ def records(file: File, encoding: Encoding, required: Iterable[str] = ()) -> Ite
 
 
 def _json_records(file: File, encoding: Encoding, required: list[str]) -> Iterator[Record | Problem]:
-    for number, line in whole_lines(text_chunks(file.path, encoding)):
+    chunks = text_chunks(file.path, encoding)
+    head = ""
+    for chunk in chunks:
+        head += chunk
+        if head.strip():
+            break
+    chunks = chain([head], chunks)
+    if head.lstrip().startswith("["):
+        yield from _array(file, encoding, chunks, required)
+        return
+    for number, line in whole_lines(chunks):
         place = str(number)
         if line is None:
             yield Problem(file.name, place, f"a line of more than {RECORD} characters", "too long")
@@ -81,26 +94,40 @@ def _json_records(file: File, encoding: Encoding, required: list[str]) -> Iterat
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
-            if number == 1 and line.lstrip().startswith(("[", "{")) and line.strip() in ("[", "{"):
+            if number == 1 and line.strip() == "{":
                 yield Problem(file.name, place, "not one JSON object a line", "not jsonl", fatal=True)
                 return
             yield Problem(file.name, place, f"not JSON: {error}", "bad row")
             continue
-        if isinstance(value, list) and number == 1:
-            yield Problem(file.name, place, "a JSON array, not one object a line", "not jsonl", fatal=True)
-            return
-        if not isinstance(value, dict):
-            yield Problem(file.name, place, "not a JSON object", "bad row")
-            continue
-        values = {key: _string(item) for key, item in value.items() if item is not None}
-        missing = [name for name in required if name not in values]
-        if missing:
-            has = ", ".join(values) or "nothing"
-            yield Problem(file.name, place, f"no field {missing[0]!r} (it has {has})", "bad row")
-        elif any(map(invalid, values.values())):
-            yield Problem(file.name, place, "half of a surrogate pair", "bad row")
-        else:
-            yield number, values
+        yield _values(file, number, value, required)
+
+
+def _array(
+    file: File, encoding: Encoding, chunks: Iterable[str], required: list[str]
+) -> Iterator[Record | Problem]:
+    """The objects of one JSON array."""
+    try:
+        for number, text, value in elements(chunks, RECORD):
+            if invalid(text):
+                yield bad_bytes(file, encoding, number)
+            else:
+                yield _values(file, number, value, required)
+    except BrokenArray as error:
+        yield Problem(file.name, str(error.number), str(error), "not json", fatal=True)
+
+
+def _values(file: File, number: int, value: Any, required: list[str]) -> Record | Problem:
+    """The fields of an object as strings."""
+    if not isinstance(value, dict):
+        return Problem(file.name, str(number), "not a JSON object", "bad row")
+    values = {key: _string(item) for key, item in value.items() if item is not None}
+    missing = [name for name in required if name not in values]
+    if missing:
+        has = ", ".join(values) or "nothing"
+        return Problem(file.name, str(number), f"no field {missing[0]!r} (it has {has})", "bad row")
+    if any(map(invalid, values.values())):
+        return Problem(file.name, str(number), "half of a surrogate pair", "bad row")
+    return number, values
 
 
 def _string(value: Any) -> str:

@@ -32,7 +32,8 @@ class Problem:
     fatal: bool = False
 
     def __str__(self) -> str:
-        place = f":{self.place}" if self.place.isdigit() else f": {self.place}" if self.place else ""
+        numbered = self.place.removeprefix("#").isdigit()  # a line, or an object of an array
+        place = f":{self.place}" if numbered else f": {self.place}" if self.place else ""
         return f"{self.file}{place}: {self.what}"
 
 

@@ -25,7 +25,8 @@ _WORDS = ("tagged", "conll", "spans")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One labelled example: its values by name, and its place, "reviews.csv:3"."""
+    """One labelled example: its values by name, and its place: "reviews.csv:3", or the third object of an
+    array "rows.json:#3"."""
 
     values: dict[str, str]
     place: str

@@ -133,7 +133,7 @@ def resolve(source: Source, base: Path = Path("."), number: int = 0) -> list[Fil
 
 
 def _recognised(path: str) -> str:
-    """The format of a .json file: questions on paragraphs, or an object a line."""
+    """The format of a .json file: questions on paragraphs, or objects, one a line or all in an array."""
     if not strip_compression(path)[0].lower().endswith(".json"):
         return "jsonl"
     try:
