@@ -221,8 +221,8 @@ def run(name: str, told: argparse.Namespace) -> None:
             sides["Trainer"] = lambda: peer(False)
             if seed in told.group:
                 sides["Trainer, by length"] = lambda: peer(True)
-            for side, train in sides.items():
-                ran = train()
+            for side in told.only or sides:
+                ran = sides[side]()
                 measures = task.measures(ran.answers, examples.test)
                 rows.setdefault(side, []).append(
                     Row(seed, ran, task.score(ran.answers, examples.test), measures)
@@ -314,6 +314,7 @@ def main() -> None:
     parser.add_argument(
         "--group", type=int, nargs="*", default=[], help="seeds that Trainer runs by length too"
     )
+    parser.add_argument("--only", nargs="+", choices=["liju", "Trainer"], help="not all sides")
     parser.add_argument("--log", type=Path, help="a file that gets a line of JSON a training")
     parser.add_argument("--recipes", type=Path, default=ROOT / "recipes", help="where the runs' folders are")
     for name, kind in (

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liju.samples import Sample, Steps, micro_batches, pack
+from liju.samples import APART, Sample, Steps, micro_batches, pack
 
 
 class Lengths:
@@ -49,6 +49,14 @@ def test_a_step_needs_only_its_number():
         assert Steps(Lengths(lengths), 300).numbers(s).tolist() == found[s]
 
 
+def laid(lengths):
+    """How much of the places that a step's micro-batches take is real, and the places."""
+    lengths = np.atleast_2d(lengths.T).T
+    samples = [Sample(i, *(np.zeros(n, int) for n in row)) for i, row in enumerate(lengths)]
+    places = sum(batch.places for batch in micro_batches(samples, 10**6, apart=APART))
+    return lengths.sum() / places, places
+
+
 def test_steps_hold_about_the_tokens_asked_for_and_little_padding():
     lengths = np.random.default_rng(0).integers(3, 90, 5000)
     steps = Steps(Lengths(lengths.tolist()), 2000)
@@ -56,9 +64,43 @@ def test_steps_hold_about_the_tokens_asked_for_and_little_padding():
     for s in range(64):
         own = lengths[steps.numbers(s) % 5000]
         sizes.append(own.sum())
-        real.append(own.sum() / (own.max() * len(own)))
+        real.append(laid(own)[0])
     assert abs(np.mean(sizes) - 2000) < 100
     assert np.mean(real) > 0.9
+
+
+def test_a_step_is_of_several_lengths_and_all_have_about_as_many_samples():
+    lengths = np.random.default_rng(0).integers(3, 90, 5000)
+    mixed, alike = (Steps(Lengths(lengths.tolist()), 2048, slices=n) for n in (4, 1))
+    own = [lengths[mixed.numbers(s) % 5000] for s in range(64)]
+    assert min(part.max() - part.min() for part in own) > 30
+    counts = [[len(steps.numbers(s)) for s in range(64)] for steps in (mixed, alike)]
+    assert np.std(counts[0]) < 0.6 * np.std(counts[1])
+    assert Steps(Lengths(lengths.tolist()), 511).slices == 1  # too few tokens for two
+
+
+@given(
+    sizes=st.lists(st.tuples(st.integers(1, 30), st.integers(0, 9)), min_size=1, max_size=12),
+    limit=st.integers(1, 200),
+    apart=st.integers(1, 60),
+)
+def test_micro_batches_are_cut_where_it_costs_least(sizes, limit, apart):
+    samples = [Sample(i, np.zeros(e, int), np.zeros(d, int)) for i, (e, d) in enumerate(sizes)]
+    batches = micro_batches(samples, limit, apart=apart)
+    assert sorted(n for batch in batches for n in batch.samples) == list(range(len(sizes)))
+    rows = sorted(sizes, reverse=True)
+    best = [0.0]
+    for end in range(1, len(rows) + 1):  # every cut, one row at a time
+        found = []
+        for begin in range(end):
+            places = (end - begin) * sum(max(side) for side in zip(*rows[begin:end], strict=True))
+            if places <= limit or begin == end - 1:
+                found.append(best[begin] + places + apart)
+        best.append(min(found))
+    cost = sum(batch.places + apart for batch in batches)
+    assert cost >= best[-1]
+    if limit >= len(rows) * (30 + 9):  # else a length of many rows is cut where a batch is full
+        assert cost == best[-1]
 
 
 class Pairs(Lengths):
@@ -77,7 +119,7 @@ def test_samples_of_two_sides_leave_little_empty_on_either():
     real = places = 0
     for s in range(64):
         own = steps.objective.list[steps.numbers(s) % 20_000]
-        real, places = real + own.sum(), places + len(own) * own.max(0).sum()
+        real, places = real + own.sum(), places + laid(own)[1]
     assert real / places > 0.92  # sorted by the first side, then the second, it was 0.892
 
 

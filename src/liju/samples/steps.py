@@ -13,6 +13,12 @@ from liju.samples.order import random_of
 __all__ = ["Steps"]
 
 
+# Lengths that a step is mixed of, and the tokens that each has at least. Translating 6,000 pairs in 92 steps
+# of one length ended at 5.68 nats a held-out word, of four at 5.61, of samples as they come (15 % more
+# places) at 5.60. A smaller slice would cost time: each is a micro-batch.
+SLICES, SLICE = 4, 256
+
+
 class Measured(Protocol):
     """Endless samples of known lengths; an Objective is one."""
 
@@ -26,10 +32,12 @@ class Steps:
     """Cuts the endless sequence of samples into steps of about `batch_tokens` tokens.
 
     Every pass over the data has the same number of steps, and each sample is in exactly one of them. A pass
-    is cut into windows of about `window` steps. A window's samples are sorted by length and cut into batches
-    of nearly equal token counts, which come in a shuffled order. So the samples of a step have about one
-    length (little padding), every sample of a pass is used once, and step s needs only s to be known: on any
-    number of ranks, at any micro-batch, after any resume.
+    is cut into windows of about `window` steps. A window's samples are sorted by length and cut into slices
+    of nearly equal token counts. A step is one of the shortest slices, one of the longer ones, and so on to
+    the longest (`slices` of them; fewer where a step is small), each drawn at random. So a step leaves little
+    empty, as a slice is of about one length, but it is not of one length itself: such steps teach less.
+    Every sample of a pass is used once, and step s needs only s to be known: on any number of ranks, at any
+    micro-batch, after any resume.
 
     >>> class Ones:
     ...     fingerprint, size = "x", 12
@@ -41,7 +49,9 @@ class Steps:
     [0, 1, 2, 3, 4, 5]
     """
 
-    def __init__(self, objective: Measured, batch_tokens: int, seed: int = 0, window: int = 64):
+    def __init__(
+        self, objective: Measured, batch_tokens: int, seed: int = 0, window: int = 64, slices: int = SLICES
+    ):
         if objective.size < 1:
             raise TrainingError("there is nothing to learn from", hint="see the text report")
         self.objective, self.seed, self.window = objective, seed, window
@@ -50,6 +60,7 @@ class Steps:
         # A step has at least one sample.
         self.per_pass = min(objective.size, max(1, round(objective.size * mean / batch_tokens)))
         self.windows = max(1, round(self.per_pass / window))  # in a pass
+        self.slices = max(1, min(slices, batch_tokens // SLICE, objective.size // self.per_pass))
 
     def numbers(self, step: int) -> np.ndarray:
         """The numbers of the samples of a step, counted from 0."""
@@ -69,10 +80,11 @@ class Steps:
         numbers, count = np.arange(begin, end), last - first
         lengths = self.objective.lengths(numbers)
         widths = WIDTHS if lengths.any(0).all() else WIDTHS[:1]
-        cuts = (_cut(numbers, lengths, count, width) for width in widths)
+        cuts = (_cut(numbers, lengths, count * self.slices, width) for width in widths)
         _, batches = min(cuts, key=lambda cut: cut[0])
-        key = random_of("steps", self.objective.fingerprint, self.seed, which, window)
-        return [batches[i] for i in key.permutation(count)]
+        random = random_of("steps", self.objective.fingerprint, self.seed, which, window)
+        drawn = [random.permutation(count) + slice_ * count for slice_ in range(self.slices)]
+        return [np.sort(np.concatenate([batches[i] for i in step])) for step in zip(*drawn, strict=True)]
 
 
 # Lengths of the encoder's side that count as one, tried in turn.

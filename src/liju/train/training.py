@@ -16,7 +16,7 @@ from torch import nn
 from liju.errors import CheckpointError, TrainingError, did_you_mean
 from liju.objective.base import Objective
 from liju.samples.batch import Batch
-from liju.samples.layout import Layout, micro_batches
+from liju.samples.layout import APART, Layout, micro_batches
 from liju.samples.steps import Steps
 from liju.train import checkpoint as checkpoints
 from liju.train.diagnosis import ELSEWHERE, Finding, failure, find
@@ -69,7 +69,7 @@ class Training:
             check_same(found, self.prints, settings, world.size, live.notice)
         before = self.run.chosen() if resume else None
         world.total([0.0])  # every rank has looked before the first one writes
-        self.steps = Steps(objective, settings.batch_tokens, settings.seed)
+        self.steps, self.apart = Steps(objective, settings.batch_tokens, settings.seed), 0
         self.chosen = choose(model, settings, lambda: self.prepare(0, "grouped")[1][0], before=before)
         # Each rank has measured; all must do the same.
         self.chosen = Chosen(**{**world.told(self.chosen.to_json()), "device": self.chosen.device})
@@ -80,6 +80,8 @@ class Training:
         precision, compiled = self.chosen.precision, self.chosen.compile
         self.parallel = parallelize(model, settings, world, self.device, precision, compiled)
         self.model = self.parallel.model
+        if self.device.type == "cpu" and not self.parallel.sharded:  # else each waits for other ranks
+            self.apart = APART
         offload = settings.sharding == "offload" and not self.parallel.sharded
         self.optimizer = build_optimizer(self.model, settings, precision, offload)
         self.saver: Saves = (Saver if self.parallel.sharded else Writer)(self.run.checkpoints, world)
@@ -134,7 +136,7 @@ class Training:
         if not samples:
             return len(numbers), []
         limit, layout = self.settings.micro_batch_tokens, layout or self.chosen.layout
-        return len(numbers), micro_batches(samples, limit, layout, self.objective.pad)
+        return len(numbers), micro_batches(samples, limit, layout, self.objective.pad, apart=self.apart)
 
     def spare(self) -> Batch:
         """A batch for a rank of a sharded model that has no sample of a step: it computes along."""
