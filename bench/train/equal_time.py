@@ -35,7 +35,7 @@ import liju  # noqa: F401 - before torch's first use, for the threads
 from liju.config import Vocab
 from liju.model import Transformer, TransformerConfig
 from liju.objective import Masked, held_out
-from liju.samples import Steps, micro_batches
+from liju.samples import APART, Steps, micro_batches
 from liju.train import TrainSettings, build_optimizer
 from liju.train.step import accumulate, clip
 from liju.vocab import Tokenizer, train
@@ -163,7 +163,7 @@ def masking(asked: argparse.Namespace) -> None:
 
             def step(share: float, work=work, steps=steps, count=count, model=model, optimizer=optimizer):
                 samples = [work.sample(int(number)) for number in steps.numbers(next(count))]
-                accumulate(model, micro_batches(samples, 4096, "grouped", work.pad), work.weights)
+                accumulate(model, micro_batches(samples, 4096, pad=work.pad, apart=APART), work.weights)
                 clip(model, 1.0)
                 optimizer.step(share)
 

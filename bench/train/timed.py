@@ -8,7 +8,7 @@ from decoders import race_one
 
 from liju.model import Transformer
 from liju.objective import Objective
-from liju.samples import Steps, micro_batches
+from liju.samples import APART, Steps, micro_batches
 from liju.train import TrainSettings, build_optimizer
 from liju.train.step import accumulate, clip
 
@@ -38,7 +38,7 @@ def timed(
 
     def step(share: float) -> None:
         samples = [work.sample(int(number)) for number in steps.numbers(taken.steps)]
-        batches = micro_batches(samples, settings.micro_batch_tokens, "grouped", work.pad)
+        batches = micro_batches(samples, settings.micro_batch_tokens, pad=work.pad, apart=APART)
         accumulate(model, batches, work.weights, work.label_smoothing)
         clip(model, settings.clip)
         optimizer.step(share)
