@@ -19,7 +19,17 @@ from liju.project.leaks import Kept, examples_of, inspection_of
 from liju.project.parts import TASK_TYPES, initialise, model_config, objective_of, trained
 from liju.project.steps import tokenizer_of
 from liju.project.views import look
-from liju.samples import APART, Batch, Layout, Sample, Steps, TokenShards, micro_batches, write_shards
+from liju.samples import (
+    APART,
+    FAR_APART,
+    Batch,
+    Layout,
+    Sample,
+    Steps,
+    TokenShards,
+    micro_batches,
+    write_shards,
+)
 from liju.train import TrainSettings, accumulate, build_optimizer, choose
 from liju.train.probe import device_of
 from liju.vocab import Tokenizer
@@ -132,7 +142,7 @@ def _measured(
     micro-batches as training would lay them."""
 
     def laid(layout: Layout) -> list[Batch]:
-        apart = APART if device_of(settings.device).type == "cpu" else 0
+        apart = APART if device_of(settings.device).type == "cpu" else FAR_APART
         return micro_batches(samples, settings.micro_batch_tokens, layout, objective.pad, apart=apart)
 
     chosen = choose(model, settings, lambda: laid("grouped")[0])

@@ -11,14 +11,15 @@ from jaxtyping import Int
 
 from liju.samples.batch import Batch, Sample, assemble
 
-__all__ = ["APART", "Layout", "micro_batches", "pack"]
+__all__ = ["APART", "FAR_APART", "Layout", "micro_batches", "pack"]
 
 Layout = Literal["grouped", "packed", "flat"]
 
 
 # What a micro-batch costs beside its places, in places, on a CPU: each operation's call, and the adding of
-# its gradient to that of the others. Measured for 3.6 million weights.
-APART = 48
+# its gradient to that of the others. Measured for 3.6 million weights. On a GPU, or where each waits for
+# other ranks, a call costs far more (a guess, not measured).
+APART, FAR_APART = 48, 2048
 
 
 def micro_batches(

@@ -16,7 +16,7 @@ from torch import nn
 from liju.errors import CheckpointError, TrainingError, did_you_mean
 from liju.objective.base import Objective
 from liju.samples.batch import Batch
-from liju.samples.layout import APART, Layout, micro_batches
+from liju.samples.layout import APART, FAR_APART, Layout, micro_batches
 from liju.samples.steps import Steps
 from liju.train import checkpoint as checkpoints
 from liju.train.diagnosis import ELSEWHERE, Finding, failure, find
@@ -80,8 +80,8 @@ class Training:
         precision, compiled = self.chosen.precision, self.chosen.compile
         self.parallel = parallelize(model, settings, world, self.device, precision, compiled)
         self.model = self.parallel.model
-        if self.device.type == "cpu" and not self.parallel.sharded:  # else each waits for other ranks
-            self.apart = APART
+        alone = self.device.type == "cpu" and not self.parallel.sharded
+        self.apart = APART if alone else FAR_APART
         offload = settings.sharding == "offload" and not self.parallel.sharded
         self.optimizer = build_optimizer(self.model, settings, precision, offload)
         self.saver: Saves = (Saver if self.parallel.sharded else Writer)(self.run.checkpoints, world)
