@@ -3,9 +3,9 @@
 Both read the same text in the same tokens, of a recipe of this project (by default the Chinese encoder of
 recipes/few-labels, width 128, 3 layers). transformers' BertForPreTraining has the same width, layers, heads
 and feed-forward width, and is trained by Trainer: `defaults` are its rows (8), rate (5e-5), dropout (0.1) and
-random order; `best` has rows as many as a step of ours has tokens, grouped by length, no dropout and a rate
-that is searched. Its linear schedule follows the share of time passed. liju's is as the recipe says: its
-optimizer, rates, schedule, batch and masking. Then each network is fine-tuned by liju in the same way: the
+random order; `best` has rows as many as a step of ours has tokens, grouped by length, no dropout, a rate that
+is searched and a tenth of warm-up. Its linear schedule follows the share of time passed. liju's is as the
+recipe says: its optimizer, rates, schedule, batch and masking. Then each network is fine-tuned by liju in the same way: the
 same examples, steps and order. It is scored on the held-out ones; so is one that was not pre-trained.
 
     python bench/train/downstream.py --seconds 240 [--share 0.5] [--seeds 3] [--clock cpu]
@@ -94,6 +94,9 @@ def ours(work: Work, seconds: float, clock: str, seed: int) -> tuple[Transformer
     return model, timed(model, mine, settings, seconds, clock, section.schedule, seed)
 
 
+WARM = 0.1  # share of the time in which Trainer's rate, at its best, rises: BERT's layer norms need it
+
+
 def theirs(
     work: Work, seconds: float, clock: str, seed: int, rate: float, best: bool
 ) -> tuple[Transformer, Taken]:
@@ -127,6 +130,9 @@ def theirs(
     kept: deque[int] = deque()
     taken, now = Taken(), CLOCKS[clock]
     began: list[float] = []
+
+    def rate_share(done: float) -> float:
+        return max(0.0, min(1.0, done / WARM if best else 1.0, (1 - done) / (1 - WARM if best else 1.0)))
 
     class Over(TrainerCallback):
         def on_step_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
@@ -169,7 +175,7 @@ def theirs(
         trainer.create_optimizer()
         trainer.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
             trainer.optimizer,  # type: ignore[arg-type]
-            lambda step: max(0.0, 1 - (now() - began[0]) / seconds) if began else 1.0,
+            lambda step: rate_share((now() - began[0]) / seconds if began else 0.0),
         )
         trainer.train()
         model.eval().save_pretrained(Path(folder) / "bert")
