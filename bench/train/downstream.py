@@ -5,8 +5,9 @@ recipes/few-labels, width 128, 3 layers). transformers' BertForPreTraining has t
 and feed-forward width, and is trained by Trainer: `defaults` are its rows (8), rate (5e-5), dropout (0.1) and
 random order; `best` has rows as many as a step of ours has tokens, grouped by length, no dropout, a rate that
 is searched and a tenth of warm-up. Its linear schedule follows the share of time passed. liju's is as the
-recipe says: its optimizer, rates, schedule, batch and masking. Then each network is fine-tuned by liju in the same way: the
-same examples, steps and order. It is scored on the held-out ones; so is one that was not pre-trained.
+recipe says: its optimizer, rates, schedule, batch and masking. Then each network is fine-tuned by liju in the
+same way: the same examples, steps and order. It is scored on the held-out ones; so is one that was not
+pre-trained.
 
     python bench/train/downstream.py --seconds 240 [--share 0.5] [--seeds 3] [--clock cpu]
     python bench/train/downstream.py --seconds 60 --search 1e-3 2e-3 4e-3
