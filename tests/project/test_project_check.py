@@ -41,8 +41,8 @@ def test_it_measures_the_rows_that_training_would_lay(tmp_path, monkeypatch):
     seen = []
     real = checking.micro_batches
 
-    def spy(samples, limit, layout="grouped", pad=0):
-        batches = real(samples, limit, layout, pad)
+    def spy(samples, limit, layout="grouped", pad=0, **more):
+        batches = real(samples, limit, layout, pad, **more)
         seen.append((layout, len(batches[0].predicting.tokens), batches[0].places == batches[0].tokens))
         return batches
 
