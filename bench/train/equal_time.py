@@ -95,7 +95,7 @@ def seeds(asked: argparse.Namespace) -> range:
 
 
 def race(asked: argparse.Namespace) -> None:
-    if not asked.only or NANOGPT.name in asked.only:
+    if not asked.only:
         tell("nanoGPT as documented", [run(NANOGPT, asked, asked.seconds, seed) for seed in seeds(asked)])
     best: list[Recipe] = []
     for recipe in recipes(asked):
