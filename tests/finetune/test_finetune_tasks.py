@@ -59,7 +59,7 @@ def test_pairs_have_token_types_and_are_learned(tmp_path):
     assert sample.types.tolist() == [0] * (first_end + 1) + [1] * (len(sample.encoder) - first_end - 1)
     model, tokenizer, _ = tuned(task, "encoder", train, tmp_path, tokenizer=tokenizer, learning_rate=5e-3)
     answers = task.evaluate(model, tokenizer, test, HOW)
-    assert task.score(answers, test)["accuracy"] > 0.9
+    assert task.score(answers, test)["accuracy"] > 0.8
 
 
 @given(st.lists(st.integers()), st.lists(st.integers()), st.integers(1, 30))
