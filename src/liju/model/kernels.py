@@ -107,7 +107,9 @@ def failure(name: str, device: torch.device, dtype: torch.dtype, d_k: int, bias:
                     (name, dtype),
                 ):
                     own = [x.detach().to(kind).requires_grad_() for x in given]
-                    out = replace(spans, kernel=kernel).attend(*own[:3], d_k**-0.5, *own[3:])
+                    q, k, v, *tables = own
+                    scores = replace(spans, kernel=kernel)
+                    out = scores.attend(q, k, v, d_k**-0.5, tables[0] if tables else None)
                     found = torch.autograd.grad((out * weight.to(kind)).sum(), own)
                     results.append([out.detach(), *found])
                 for right, other in zip(*results, strict=True):

@@ -117,7 +117,7 @@ def held_out(
         np.arange(min(objective.size, most or objective.size)) if numbers is None else np.array(list(numbers))
     )
     device = next(model.parameters()).device
-    layout = layout or getattr(model, "layout", "grouped")
+    rows: Layout = layout or getattr(model, "layout", "grouped")
     totals: dict[str, np.ndarray] = {}
     training = model.training
     model.train(False)
@@ -125,7 +125,7 @@ def held_out(
         # Lengths are known before the samples are built: groups of like length, a few thousand at a time.
         for group in np.array_split(chosen, max(1, len(chosen) // 2048)):
             samples = [objective.sample(int(number)) for number in group]
-            for batch in micro_batches(samples, limit, layout, objective.pad):
+            for batch in micro_batches(samples, limit, rows, objective.pad):
                 batch = batch.to(device)
                 hidden = model(batch).flatten(0, 1)
                 for name, targets in batch.targets.items():
