@@ -114,7 +114,7 @@ def pairs(count: int) -> Iterator[tuple[str, str]]:
     """English remarks with their Chinese.
 
     >>> next(pairs(2))
-    ('This morning, the soup was not cheap.', '今天早上汤不便宜。')
+    ('The porter was very good.', '门童非常好。')
     """
     for english, chinese, _ in remarks()[-count:]:
         yield english, chinese
