@@ -28,16 +28,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from decoders import CLOCKS, GPT2, NANOGPT, OURS, TEXTS, Recipe, Text, nanogpt, ours, race_one
+from decoders import CLOCKS, GPT2, NANOGPT, OURS, TEXTS, Recipe, Text, nanogpt, ours
+from timed import timed
 from works import paragraphs, shards
 
 import liju  # noqa: F401 - before torch's first use, for the threads
 from liju.config import Vocab
 from liju.model import Transformer, TransformerConfig
 from liju.objective import Masked, held_out
-from liju.samples import APART, Steps, micro_batches
-from liju.train import TrainSettings, build_optimizer
-from liju.train.step import accumulate, clip
+from liju.train import TrainSettings
 from liju.vocab import Tokenizer, train
 
 ADAMW = {"optimizer": "adamw", "learning_rate": 4e-3}
@@ -149,26 +148,17 @@ def masking(asked: argparse.Namespace) -> None:
     parts = [shards(part, tokenizer) for part in (text[:cut], text[cut:])]
     judge = Masked(parts[1], tokenizer, 128, next_sentence=False)
     shape = {"vocab_size": 4096, "d_model": 128, "num_heads": 4, "num_layers": 3, "max_length": 128}
+    settings = TrainSettings(
+        optimizer="muon", learning_rate=4e-3, weight_decay=0.1, batch_tokens=2048, micro_batch_tokens=4096
+    )
     for rate in (0.15, 0.3, 0.4):
         found = []
         for seed in seeds(asked):
             torch.manual_seed(seed)
             model = Transformer(TransformerConfig.default("encoder", **shape, position="rope"))
-            optimizer = build_optimizer(
-                model, TrainSettings(optimizer="muon", learning_rate=4e-3, weight_decay=0.1)
-            )
             work = Masked(parts[0], tokenizer, 128, seed, mask_rate=rate, next_sentence=False)
-            steps = Steps(work, 2048, seed)
-            count = itertools.count()
-
-            def step(share: float, work=work, steps=steps, count=count, model=model, optimizer=optimizer):
-                samples = [work.sample(int(number)) for number in steps.numbers(next(count))]
-                accumulate(model, micro_batches(samples, 4096, pad=work.pad, apart=APART), work.weights)
-                clip(model, 1.0)
-                optimizer.step(share)
-
-            taken = race_one(step, OURS.schedule, asked.seconds, asked.clock)
-            found.append((held_out(model, judge)["words"], taken))
+            taken = timed(model, work, settings, asked.seconds, asked.clock, OURS.schedule, seed)
+            found.append((held_out(model, judge)["words"], taken.steps))
         losses = [loss for loss, _ in found]
         print(f"  masking {rate:.0%}: {statistics.mean(losses):.4f} nats a masked word, {found}", flush=True)
 
@@ -193,7 +183,8 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     told = f"{asked.seconds:.0f} s of {asked.clock} time a run, {asked.threads} threads"
-    print(f"{asked.what}, {asked.text}: {told}", flush=True)
+    text = "WikiText-2" if asked.what == "masking" else asked.text
+    print(f"{asked.what}, {text}: {told}", flush=True)
     WORK[asked.what](asked)
 
 
