@@ -75,17 +75,37 @@ OURS = {
 }
 
 
-def ours(pairs: Pairs, seconds: float, clock: str, seed: int, factor: float, optimizer: str) -> dict:
+# The shape of recipes/data/multi30k.toml: norms after each part, sinusoidal positions, one table of words.
+MARIAN = {
+    "norm": "layer",
+    "norm_bias": True,
+    "norm_place": "post",
+    "norm_eps": 1e-5,
+    "final_norm": False,
+    "bias": True,
+    "activation": "silu",
+    "position": "sinusoidal",
+    "sinusoid_halves": True,
+    "embedding_scale": True,
+    "attention_scale": (WIDTH // HEADS) ** -0.5,
+    "tied": True,
+    "head_bias": True,
+    "logit_scale": 1.0,
+}
+# The same with norms before each part, as joeynmt's has them.
+SWITCHES = {"t5": {}, "marian": MARIAN, "pre": {**MARIAN, "norm_place": "pre", "final_norm": True}}
+
+
+def ours(pairs: Pairs, seconds: float, asked: argparse.Namespace, seed: int, factor: float) -> dict:
     torch.manual_seed(seed)
-    shape = {"d_model": WIDTH, "num_layers": LAYERS, "num_heads": HEADS, "d_ff": 4 * WIDTH}
-    model = Transformer(
-        TransformerConfig.default("encdec", vocab_size=len(pairs.tokenizer), max_length=LENGTH, **shape)
-    )
-    told: dict[str, Any] = OURS[optimizer]
+    sizes: dict[str, Any] = {"d_model": WIDTH, "num_layers": LAYERS, "num_heads": HEADS, "d_ff": 4 * WIDTH}
+    sizes |= {"vocab_size": len(pairs.tokenizer), "max_length": LENGTH}
+    model = Transformer(TransformerConfig.default("encdec", **sizes, **SWITCHES[asked.shape]))
+    told: dict[str, Any] = OURS[asked.optimizer]
     rates = {name: value * factor for name, value in told.items() if name.endswith("learning_rate")}
     settings = TrainSettings(batch_tokens=BATCH, micro_batch_tokens=2 * BATCH, **{**told, **rates})
     work = Translation(*pairs.train, pairs.tokenizer, LENGTH, seed)
-    taken = timed(model, work, settings, seconds, clock, seed=seed)
+    taken = timed(model, work, settings, seconds, asked.clock, seed=seed)
     task = TASKS["translation"](LENGTH)
     inputs = [{"source": line} for line in pairs.test[0]]
     found = task.answer(model.eval(), pairs.tokenizer, inputs, Evaluate(beam=1, max_new_tokens=64))
@@ -205,6 +225,7 @@ def main() -> None:
     parser.add_argument("--factors", type=float, nargs="+", default=[1, 2, 4])
     parser.add_argument("--best", type=float, nargs=2, default=[1, 1], help="factors of liju and of joeynmt")
     parser.add_argument("--optimizer", choices=list(OURS), default="muon", help="of liju")
+    parser.add_argument("--shape", choices=list(SWITCHES), default="t5", help="of liju")
     parser.add_argument("--arms", nargs="+", default=["liju", "joeynmt"], help="that are searched")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--clock", choices=list(CLOCKS), default="wall")
@@ -216,9 +237,7 @@ def main() -> None:
     )
     print(f"{told}, {len(pairs.train[0]):,} pairs", flush=True)
     runs = {
-        "liju": lambda seconds, seed, factor: ours(
-            pairs, seconds, asked.clock, seed, factor, asked.optimizer
-        ),
+        "liju": lambda seconds, seed, factor: ours(pairs, seconds, asked, seed, factor),
         "joeynmt": lambda seconds, seed, factor: joeynmt(
             pairs, seconds, asked.clock, seed, factor, asked.joeynmt
         ),
