@@ -172,6 +172,8 @@ def ours(bundle, task, examples, settings, folder, seed) -> Ran:
         precision="float32",
     )  # fmt: skip
     seconds = clock() - began
+    if result.stopped:
+        raise SystemExit(f"stopped at step {result.step}: this is no result")
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     places = sum(line.get("places", 0) for line in lines)
     began = clock()
