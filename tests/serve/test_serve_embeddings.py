@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from openai_answers import error_of
 
 from liju.config import Serve
 from liju.finetune import Embedding, load
@@ -44,13 +45,6 @@ def embed(client, **body):
     response = client.post("/v1/embeddings", json=body)
     assert response.status_code == 200, response.text
     return response.json()
-
-
-def error_of(response, status: int) -> dict[str, str]:
-    assert response.status_code == status, response.text
-    body = response.json()
-    assert list(body) == ["error"] and list(body["error"]) == ["message", "type", "param", "code"]
-    return body["error"]
 
 
 def test_each_text_has_the_vector_of_the_loaded_model(client, loaded):

@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from openai_answers import error_of
 
 from liju.config import Serve
 from liju.serve import create_app, openai
@@ -36,14 +37,6 @@ def complete(client, **body):
     response = client.post("/v1/completions", json={"temperature": 0, **body})
     assert response.status_code == 200, response.text
     return response.json()
-
-
-def error_of(response, status: int) -> dict[str, str]:
-    assert response.status_code == status, response.text
-    body = response.json()
-    assert list(body) == ["error"] and list(body["error"]) == ["message", "type", "param", "code"]
-    assert body["error"]["type"] == ("server_error" if status >= 500 else "invalid_request_error")
-    return body["error"]
 
 
 def streamed(client, path, **body):

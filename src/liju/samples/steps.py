@@ -106,4 +106,4 @@ def _cut(numbers: np.ndarray, lengths: np.ndarray, count: int, width: int) -> tu
     cuts = np.minimum(cuts, len(numbers) - count + least)
     parts = np.split(order, cuts)
     places = sum(len(part) * int(lengths[part].max(0).sum()) for part in parts)
-    return places, [np.sort(numbers[part]) for part in parts]
+    return places, [numbers[part] for part in parts]

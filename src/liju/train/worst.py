@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -16,7 +16,7 @@ from liju.model.attention import SPANNED
 from liju.model.config import TransformerConfig
 from liju.objective.base import Objective
 from liju.plan.memory import Memory, training_memory
-from liju.samples.batch import Batch
+from liju.samples.batch import Batch, Side
 from liju.samples.layout import Layout, micro_batches
 from liju.samples.steps import Steps
 from liju.train.optimizer import Optimizer, hidden_matrices
@@ -157,14 +157,17 @@ def _seen(model: nn.Module, batch: Batch) -> tuple[int, int]:
 
 def _longest(batch: Batch) -> tuple[int, int]:
     """Tokens of the longest segment of the first side and of the second (0: there is none)."""
-    longest = [int(side.position.max()) + 1 for side in (batch.encoder, batch.decoder) if side is not None]
-    return (longest[0], longest[1]) if len(longest) == 2 else (longest[0], 0)
+    return _both(batch, lambda side: int(side.position.max()) + 1)
 
 
 def _widths(batch: Batch) -> tuple[int, int]:
     """Places of a row on the first side and on the second (0: there is none)."""
-    widths = [side.tokens.shape[1] for side in (batch.encoder, batch.decoder) if side is not None]
-    return (widths[0], widths[1]) if len(widths) == 2 else (widths[0], 0)
+    return _both(batch, lambda side: side.tokens.shape[1])
+
+
+def _both(batch: Batch, size: Callable[[Side], int]) -> tuple[int, int]:
+    sizes = [size(side) for side in (batch.encoder, batch.decoder) if side is not None]
+    return (sizes[0], sizes[1]) if len(sizes) == 2 else (sizes[0], 0)
 
 
 def free_memory(device: torch.device) -> int:
