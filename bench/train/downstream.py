@@ -31,7 +31,7 @@ from typing import Any
 
 import torch
 from decoders import CLOCKS
-from peers import padded
+from peers import SILENT, padded
 from timed import Taken, timed
 from works import rows
 
@@ -156,13 +156,8 @@ def theirs(
             max_steps=10_000_000,
             learning_rate=rate,
             seed=seed,
-            use_cpu=True,
-            report_to=[],
-            save_strategy="no",
             logging_strategy="no",
-            remove_unused_columns=False,
-            disable_tqdm=True,
-            dataloader_pin_memory=False,
+            **SILENT,
             **more,
         )
         trainer = Trainer(

@@ -18,6 +18,15 @@ from liju.objective import Objective
 from liju.train import TrainSettings, train
 from liju.train.live import Quiet
 
+# What Trainer is told whatever it trains: to compute on the CPU, and to write and say nothing.
+SILENT: dict[str, Any] = {
+    "use_cpu": True,
+    "report_to": [],
+    "save_strategy": "no",
+    "remove_unused_columns": False,
+    "disable_tqdm": True,
+    "dataloader_pin_memory": False,
+}
 TOKENS = 4096  # a step of ours, and of the others at their best
 
 
@@ -139,12 +148,7 @@ def trainer(family: str, work: Objective, flops: float, best: bool) -> Training:
             arguments = TrainingArguments(
                 folder,
                 max_steps=100_000,
-                use_cpu=True,
-                report_to=[],
-                save_strategy="no",
-                remove_unused_columns=False,
-                disable_tqdm=True,
-                dataloader_pin_memory=False,
+                **SILENT,
                 **more,
             )
             Trainer(
