@@ -45,6 +45,7 @@ class Recipe:
     rows: int = 16
     vocab: int = 0  # 0: characters (tinyshakespeare) or bytes (WikiText-2)
     schedule: str = "linear"
+    warmup: float = 0.05  # a share of the time; from 1: a number of steps
     factor: float = 1.0  # of all learning rates
     switches: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
@@ -64,12 +65,14 @@ OURS = Recipe(
 )
 # train.py with config/train_shakespeare_char.py and the options that its README gives for a CPU, but for
 # max_iters and lr_decay_iters: they are as many as the time allows.
-NANOGPT = Recipe("nanoGPT", context=64, rows=12, schedule="cosine-10%", settings={"learning_rate": 1e-3})
+NANOGPT = Recipe(
+    "nanoGPT", context=64, rows=12, schedule="cosine-10%", warmup=100, settings={"learning_rate": 1e-3}
+)
 
 
-def factor(kind: str, done: float, step: int, warmup: int = 100) -> float:
+def factor(kind: str, done: float, step: int, warmup: float) -> float:
     """The share of the peak rate when `done` of the time has passed."""
-    warm = min(1.0, (step + 1) / warmup)
+    warm = min(1.0, (step + 1) / warmup if warmup >= 1 else max(done, 1e-3) / warmup)
     falls = {
         "linear": 1 - done,
         "cosine": 0.5 * (1 + math.cos(math.pi * done)),
@@ -148,12 +151,12 @@ def batch_of(X: torch.Tensor, Y: torch.Tensor) -> Batch:
     return Batch(None, Side.of(X), {"words": targets})
 
 
-def race_one(step: Callable[[float], Any], schedule: str, seconds: float, clock: str) -> int:
+def race_one(step: Callable[[float], Any], schedule: str, warmup: float, seconds: float, clock: str) -> int:
     """Take steps until the time is over; their number."""
     now, steps = CLOCKS[clock], 0
     start = now()
     while (done := (now() - start) / seconds) < 1:
-        step(factor(schedule, done, steps))
+        step(factor(schedule, done, steps, warmup))
         steps += 1
     return steps
 
@@ -181,7 +184,7 @@ def ours(
         clip(model, 1.0)
         optimizer.step(rate)
 
-    steps = race_one(step, recipe.schedule, seconds, clock)
+    steps = race_one(step, recipe.schedule, recipe.warmup, seconds, clock)
     model.eval()
 
     def nats(X: torch.Tensor, Y: torch.Tensor) -> torch.Tensor:
@@ -227,6 +230,6 @@ def nanogpt(
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
-    steps = race_one(step, recipe.schedule, seconds, clock)
+    steps = race_one(step, recipe.schedule, recipe.warmup, seconds, clock)
     model.eval()
     return per_byte(lambda X, Y: nats(X, Y) * Y.numel(), text, recipe.context, share), steps

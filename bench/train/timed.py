@@ -32,7 +32,7 @@ def timed(
     schedule: str = "wsd",
     seed: int = 0,
 ) -> Taken:
-    """Train `model` on `work` until the time is over. Of the settings its optimizer and batch are used."""
+    """Train `model` on `work` until the time is over; of the settings optimizer, batch and warm-up."""
     optimizer, taken = build_optimizer(model, settings), Taken()
     steps = Steps(work, settings.batch_tokens, seed)
 
@@ -45,5 +45,5 @@ def timed(
         taken.steps += 1
         taken.tokens += sum(sum(sample.lengths) for sample in samples)
 
-    race_one(step, schedule, seconds, clock)
+    race_one(step, schedule, settings.warmup, seconds, clock)
     return taken

@@ -184,6 +184,13 @@ def test_a_run_with_other_data_model_or_settings_is_not_continued(tmp_path, chan
     assert named in caught.value.message and "fingerprint" in caught.value.message
 
 
+def test_a_run_with_another_order_of_samples_is_not_continued(tmp_path, monkeypatch):
+    run(tmp_path, stop_after=2)
+    monkeypatch.setattr("liju.train.same.ORDER", "another")
+    with pytest.raises(CheckpointError, match="the fingerprint of the order is"):
+        run(tmp_path, resume=True)
+
+
 def test_a_change_that_matters_to_rounding_only_is_told(tmp_path):
     run(tmp_path, stop_after=2, dropout=0.0)
     told = Told()

@@ -11,7 +11,7 @@ import numpy as np
 from liju.errors import TrainingError
 from liju.samples.order import random_of
 
-__all__ = ["Steps"]
+__all__ = ["ORDER", "Steps"]
 
 
 # Lengths that a step is mixed of at most: four from 2,048 tokens, two from 512. Translating 6,000 pairs in 92
@@ -91,6 +91,10 @@ class Steps:
 
 # Lengths of the encoder's side that count as one, tried in turn.
 WIDTHS = (1, 2, 3, 4, 6, 8, 12, 16, 32)
+
+# What a run that was begun must share to go on with the same samples: raise the first number with every
+# change of which samples a step has.
+ORDER = f"1: {SLICES} {SQUARE} {WIDTHS}"
 
 
 def _cut(numbers: np.ndarray, lengths: np.ndarray, count: int, width: int) -> tuple[int, list[np.ndarray]]:

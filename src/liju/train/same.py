@@ -12,6 +12,7 @@ from torch import nn
 
 from liju.errors import CheckpointError
 from liju.objective.base import Objective
+from liju.samples.steps import ORDER
 from liju.train.checkpoint import Checkpoint
 from liju.train.settings import ROUNDING, TrainSettings
 
@@ -19,8 +20,8 @@ __all__ = ["check_same", "fingerprints"]
 
 
 def fingerprints(model: nn.Module, objective: Objective, settings: TrainSettings) -> dict[str, str]:
-    """Of the data (with its tokenizer), the objective, the model's shape and the settings that bind: two runs
-    with the same ones take the same steps."""
+    """Of the data (with its tokenizer), the objective, the order of samples, the model's shape and the
+    settings that bind: two runs with the same ones take the same steps."""
     config = getattr(model, "config", None)
     described = asdict(config) if is_dataclass(config) and not isinstance(config, type) else {}
     if not described.get("value_residual"):  # a run that is older than the switch goes on
@@ -34,6 +35,7 @@ def fingerprints(model: nn.Module, objective: Objective, settings: TrainSettings
     return {
         "data": objective.fingerprint,
         "objective": digest(aim),
+        "order": digest(ORDER),
         "model": digest([described, parameters]),
         "settings": settings.fingerprint,
     }
