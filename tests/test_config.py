@@ -310,7 +310,7 @@ def test_few_keys_and_every_one_documented():
             assert one.description and len(one.description) > 5, f"{name}.{key}"
         if is_section(field):
             assert field.annotation.__doc__
-    assert count <= 75  # each one explained; a new one has to earn its place
+    assert count <= 77  # each one explained; a new one has to earn its place
     assert all(field.description for field in Source.model_fields.values())
 
 

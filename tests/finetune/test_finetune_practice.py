@@ -317,3 +317,39 @@ def test_unknown_values_are_told():
     with pytest.raises(ModelError, match="most"):
         freeze(build("encoder"), "most")
     assert Finetune().folds == 0 and adapter_of("top-2") is None
+
+
+# --- Muon
+
+
+def moments(result):
+    """Names of the parameters that Muon trained, and of AdamW's."""
+    state = load_file(result.checkpoint / "optimizer.safetensors")
+    return (
+        {name.removesuffix(".momentum") for name in state if name.endswith(".momentum")},
+        {name.removesuffix(".exp_avg") for name in state if name.endswith(".exp_avg")},
+    )
+
+
+def test_muon_trains_the_matrices_of_the_blocks_at_its_own_rate(tmp_path):
+    task, rows = TranslationTask(LENGTH), translated(20)
+    told = {"optimizer": "muon", "epochs": 1}
+    model, _, result = tuned(task, "encdec", rows, tmp_path / "a", muon_learning_rate=0.02, **told)
+    by_muon, by_adamw = moments(result)
+    sizes = {name: parameter.ndim for name, parameter in model.named_parameters()}
+    assert by_muon == {name for name, n in sizes.items() if ".blocks." in name and n == 2}
+    assert by_adamw == sizes.keys() - by_muon
+    other, *_ = tuned(task, "encdec", rows, tmp_path / "b", muon_learning_rate=0.005, **told)
+    moved = {
+        name
+        for name, parameter in model.named_parameters()
+        if not torch.equal(parameter, dict(other.named_parameters())[name])
+    }
+    assert by_muon <= moved
+
+
+def test_adapters_are_adamws(tmp_path):
+    told = {"optimizer": "muon", "epochs": 1, "trainable": "lora-2"}
+    _, _, result = tuned(TranslationTask(LENGTH), "encdec", translated(20), tmp_path, **told)
+    by_muon, by_adamw = moments(result)
+    assert not by_muon and any(name.endswith("lora_A") for name in by_adamw)

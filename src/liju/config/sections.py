@@ -240,8 +240,12 @@ class Finetune(Section):
     """times each example is seen"""
     batch_tokens: int = Field(default=2048, ge=1)
     """tokens a step, on average"""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """muon trains the matrices with Muon and the rest with AdamW; pays where there was little or no pre-training"""
     learning_rate: float = Field(default=3e-4, gt=0)
-    """peak learning rate"""
+    """peak learning rate (of AdamW; with muon see muon_learning_rate)"""
+    muon_learning_rate: float = Field(default=0.01, gt=0)
+    """peak learning rate of the matrices under muon"""
     warmup: float = Field(default=0.1, ge=0, lt=1)
     """share of the steps that warm up"""
     dropout: float = Field(default=0.1, ge=0, lt=1)

@@ -30,10 +30,12 @@ __all__ = ["Search", "Trial", "apply_values", "grid", "search"]
 # What a key is tried at: factors of the file's value, or values beside it.
 FACTORS = {
     "learning_rate": (1, 3, 1 / 3, 10, 0.1),
+    "muon_learning_rate": (1, 2, 0.5, 4, 0.25),
     "batch_tokens": (1, 0.5, 2, 0.25, 4),
     "epochs": (1, 2, 0.5),
 }
 VALUES: dict[str, tuple[Any, ...]] = {
+    "optimizer": ("adamw", "muon"),
     "warmup": (0.1, 0.0, 0.06, 0.2),
     "dropout": (0.1, 0.0, 0.2, 0.3),
     "label_smoothing": (0.0, 0.1, 0.05),
