@@ -48,9 +48,9 @@ def finetune(
     tensorboard
         Write what metrics.jsonl has for TensorBoard too.
     search
-        Keys of [finetune] to try values of, separated by commas: optimizer, learning_rate, muon_learning_rate,
-        batch_tokens, epochs, warmup, dropout, label_smoothing, layer_decay, trainable. Scored on a part of the
-        training examples; the test set is not looked at.
+        Keys of [finetune] to try values of, separated by commas: optimizer, learning_rate,
+        muon_learning_rate, batch_tokens, epochs, warmup, dropout, label_smoothing, layer_decay, trainable.
+        Scored on a part of the training examples; the test set is not looked at.
     trials
         With --search: try this many combinations; the better half goes on, at 25 % and at 50 % of the steps.
     minutes

@@ -241,7 +241,7 @@ class Finetune(Section):
     batch_tokens: int = Field(default=2048, ge=1)
     """tokens a step, on average"""
     optimizer: Literal["adamw", "muon"] = "adamw"
-    """muon trains the matrices with Muon and the rest with AdamW; pays where there was little or no pre-training"""
+    """muon trains the matrices with Muon and the rest with AdamW: for networks with little pre-training"""
     learning_rate: float = Field(default=3e-4, gt=0)
     """peak learning rate (of AdamW; with muon see muon_learning_rate)"""
     muon_learning_rate: float = Field(default=0.01, gt=0)
