@@ -105,9 +105,9 @@ def gradients(folder, how):
     """The gradient of three samples in float64, on each rank its share of them."""
     told = settings(**how)
     world = World.current(told.tensor_parallel)
-    for family in FAMILIES if told.tensor_parallel == 1 else ["decoder"]:
+    for name, (family, switches) in networks(told.tensor_parallel).items():
         vocab = 18 if family == "decoder" else 17
-        model, objective = toy_model(family, dtype=torch.float64, vocab=vocab), Toy(family)
+        model, objective = toy_model(family, dtype=torch.float64, vocab=vocab, **switches), Toy(family)
         samples = [objective.sample(n) for n in (3, 8, 11)]
         batches = [assemble([sample]) for sample in samples[world.data_rank :: world.data_size]]
         if world.size > 1:
@@ -122,10 +122,17 @@ def gradients(folder, how):
         measured = accumulate(
             network, batches, objective.weights, world=world, parallel=parallel, spare=spare
         )
-        found = {name: p.grad for name, p in network.named_parameters()}
-        found = {name: g.full_tensor() if hasattr(g, "full_tensor") else g for name, g in found.items()}
+        found = {key: p.grad for key, p in network.named_parameters()}
+        found = {key: g.full_tensor() if hasattr(g, "full_tensor") else g for key, g in found.items()}
         if world.first:
-            torch.save((measured.loss, measured.tokens, found), folder / f"{family}-{world.size}.pt")
+            torch.save((measured.loss, measured.tokens, found), folder / f"{name}-{world.size}.pt")
+
+
+def networks(tensor_parallel):
+    """Name, family and switches of what is trained."""
+    families = FAMILIES if tensor_parallel == 1 else ["decoder"]
+    more = {"qk_norm": True, "value_residual": True, "position": "rope", "num_layers": 3}
+    return {family: (family, {}) for family in families} | {"modern": ("decoder", more)}
 
 
 @pytest.mark.parametrize(
@@ -140,7 +147,7 @@ def gradients(folder, how):
 def test_the_gradient_is_that_of_one_process_in_float64(tmp_path, size, tensor_parallel):
     gradients(tmp_path, {})
     on_ranks(size, gradients, tmp_path, {"sharding": "shard", "tensor_parallel": tensor_parallel})
-    for family in FAMILIES if tensor_parallel == 1 else ["decoder"]:
+    for family in networks(tensor_parallel):
         loss, tokens, expected = torch.load(tmp_path / f"{family}-1.pt")
         other, others, found = torch.load(tmp_path / f"{family}-{size}.pt")
         assert loss == pytest.approx(other, rel=1e-12) and tokens == others

@@ -66,20 +66,13 @@ class Toy:
 
 
 def toy_model(
-    family: str, dropout: float = 0.0, dtype: torch.dtype = torch.float32, vocab: int = VOCAB
+    family: str, dropout: float = 0.0, dtype: torch.dtype = torch.float32, vocab: int = VOCAB, **switches
 ) -> Transformer:
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        config = TransformerConfig.default(
-            family,
-            vocab_size=vocab,
-            d_model=12,
-            num_heads=3 if vocab == VOCAB else 2,  # shared by two ranks
-            num_layers=2,
-            d_ff=20,
-            max_length=16,
-            dropout=dropout,
-        )
+        heads = 3 if vocab == VOCAB else 2  # shared by two ranks
+        sizes = {"d_model": 12, "num_heads": heads, "num_layers": 2, "d_ff": 20, "max_length": 16}
+        config = TransformerConfig.default(family, vocab_size=vocab, dropout=dropout, **(sizes | switches))
         model = Transformer(config)
         if family == "encoder":
             model.add_head("next_sentence", 2)
