@@ -132,3 +132,10 @@ def test_residual_projections_start_smaller_with_depth():
     t5 = Transformer(TransformerConfig.default("encdec", vocab_size=50, d_model=64, num_layers=2))
     assert t5.encoder.blocks[0].attention.W_q.weight.std().item() == pytest.approx((64 * 16) ** -0.5, rel=0.1)
     assert t5.token.weight.std().item() == pytest.approx(1, rel=0.1)
+
+
+@pytest.mark.parametrize("scale", [0, 0.0, 4**-0.5, 0.5000000001])
+def test_the_usual_scale_of_scores_is_none_however_a_file_says_it(scale):
+    config = TransformerConfig(vocab_size=11, d_model=12, num_heads=3, attention_scale=scale)
+    assert config == TransformerConfig(vocab_size=11, d_model=12, num_heads=3)
+    assert config.replace(attention_scale=0.4).attention_scale == 0.4

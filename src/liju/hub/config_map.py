@@ -72,7 +72,7 @@ def misfits(config: TransformerConfig, kind: Kind | None = None) -> list[str]:
             shown = " or ".join(repr(one) for one in allowed)
             found.append(f"{switch} is {value!r} ({kind.model_type} has {shown})")
     scale = kind.fixed.get("attention_scale")
-    if scale is None and config.attention_scale not in (None, config.d_k**-0.5):
+    if scale is None and config.attention_scale is not None:
         found.append(f"attention_scale is {config.attention_scale} ({kind.model_type} has 1 / sqrt(d_k))")
     if config.value_residual:
         found.append(f"value_residual is True (no class of transformers has it, {kind.model_type} neither)")

@@ -6,6 +6,7 @@ Presets are data: values for these fields. Sources of the values: the papers, an
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args, get_type_hints
 
@@ -56,7 +57,7 @@ class TransformerConfig:
     qkv_bias: bool | None = None  # of W_q, W_k, W_v; None: as bias
     qk_norm: bool = False  # RMS norm of each head's query and key (Qwen3)
     value_residual: bool = False  # later blocks mix the first block's values into theirs (Zhou et al. 2024)
-    attention_scale: float | None = None  # None: 1 / sqrt(d_k); T5 has 1.0
+    attention_scale: float | None = None  # None, and 0 in a file: 1 / sqrt(d_k); T5 has 1.0
     position: Position = "learned"
     max_length: int = 512  # rows of a learned or sinusoidal table, and the longest sample
     position_offset: int = 0  # unused rows at the start of the learned table (OPT, BART: 2)
@@ -100,6 +101,13 @@ class TransformerConfig:
                 raise ModelError("rope_scaling is four numbers: factor, low, high, original length")
         derive("num_kv_heads", self.num_heads)
         derive("d_k", self.d_model // self.num_heads)
+        if self.attention_scale is not None:  # TOML has no None
+            usual = not self.attention_scale or (
+                self.attention_scale != 1.0
+                and math.isclose(self.attention_scale, self.d_k**-0.5, rel_tol=1e-6)
+            )
+            if usual:
+                object.__setattr__(self, "attention_scale", None)
         derive("d_ff", 4 * self.d_model)
         derive("d_embedding", self.d_model)
         if self.family == "encdec":

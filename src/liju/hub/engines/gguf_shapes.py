@@ -223,7 +223,7 @@ def _reasons(config: TransformerConfig, shape: Shape) -> list[str]:
         if value not in allowed:
             shown = " or ".join(repr(one) for one in allowed)
             found.append(f"{switch} is {value!r} (llama.cpp's {shape.name} has {shown})")
-    if config.attention_scale not in (None, config.d_k**-0.5):
+    if config.attention_scale is not None:
         found.append(f"attention_scale is {config.attention_scale} (llama.cpp has 1 / sqrt(d_k))")
     if config.d_embedding != config.d_model:
         found.append("d_embedding is not d_model")
