@@ -73,7 +73,8 @@ class Peer:
         """
         began = time.process_time()
         rows = self.features(examples.train, train=True)
-        self.size = math.ceil(len(rows) / per_pass)
+        sizes = max(1, len(rows) // per_pass), math.ceil(len(rows) / per_pass)
+        self.size = min(sizes, key=lambda size: abs(math.ceil(len(rows) / size) - per_pass))
         epochs = round(self.settings.epochs)
         steps = math.ceil(len(rows) / self.size) * epochs
         told = self.transformers.TrainingArguments(
