@@ -139,7 +139,7 @@ def test_openai_s_own_client(server, writer):
         (one,) = writer.generate(["the room"], max_new_tokens=6, logprobs=True)
         found = client.completions.create(prompt="the room", logprobs=2, **asked)
         assert found.choices[0].text == one.text and found.usage.completion_tokens == 6
-        assert found.choices[0].logprobs.token_logprobs == pytest.approx(one.logprobs, abs=1e-5)
+        assert found.choices[0].logprobs.token_logprobs == pytest.approx(one.logprobs, abs=1e-4)
         stream = client.completions.create(prompt="the room", stream=True, **asked)
         assert "".join(event.choices[0].text for event in stream) == one.text
         talk = [{"role": "user", "content": "the room"}]
@@ -147,7 +147,7 @@ def test_openai_s_own_client(server, writer):
         found = client.chat.completions.create(messages=talk, logprobs=True, top_logprobs=1, **asked)
         assert found.choices[0].message.content == one.text
         assert [token.logprob for token in found.choices[0].logprobs.content] == pytest.approx(
-            one.logprobs, abs=1e-5
+            one.logprobs, abs=1e-4
         )
         stream = client.chat.completions.create(messages=talk, stream=True, **asked)
         assert "".join(event.choices[0].delta.content for event in stream) == one.text

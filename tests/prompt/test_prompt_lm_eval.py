@@ -41,11 +41,11 @@ def test_likelihoods_are_those_of_the_score_and_of_whole_rows(writer):
     context, texts = "the room was", [" clean", " rude and cold", " 很好"]
     found = answers.loglikelihood([asked(context, text) for text in texts])
     for (nats, greedy), score in zip(found, writer.score(context, texts), strict=True):
-        assert nats == pytest.approx(score.logprob, abs=1e-5) and greedy == score.greedy
+        assert nats == pytest.approx(score.logprob, abs=1e-4) and greedy == score.greedy
     # Another question in between changes nothing.
     mixed = answers.loglikelihood([asked(context, texts[0]), asked("房间", "干净"), asked(context, texts[1])])
-    assert mixed[0][0] == pytest.approx(found[0][0], abs=1e-5)
-    assert mixed[2][0] == pytest.approx(found[1][0], abs=1e-5)
+    assert mixed[0][0] == pytest.approx(found[0][0], abs=1e-4)
+    assert mixed[2][0] == pytest.approx(found[1][0], abs=1e-4)
     assert answers.shortened == 0
 
 
@@ -65,7 +65,7 @@ def test_a_text_by_itself_is_read_whole(writer):
     text = "the room was clean"
     ids = [*answers.start, *writer.tokenizer.encode(text)]
     want = sum(score.logprob for score in read_rows(writer.model, [ids])[0][1:])
-    assert answers.loglikelihood_rolling([asked(text)]) == [pytest.approx(want, abs=1e-5)]
+    assert answers.loglikelihood_rolling([asked(text)]) == [pytest.approx(want, abs=1e-4)]
     # After nothing a continuation is a text by itself.
     assert answers.loglikelihood([asked("", text)])[0][0] == pytest.approx(want, abs=1e-4)
     long = " ".join([text] * 20)  # several windows

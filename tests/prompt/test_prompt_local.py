@@ -189,7 +189,7 @@ def test_an_encoder_decoder_scores_its_target(translator):
         logits = model.logits("the room was clean", score.text)
         logp = torch.log_softmax(logits.double(), -1)
         wanted = [float(logp[at, token]) for at, token in enumerate(model.tokenizer.encode(score.text))]
-        assert score.logprobs == pytest.approx(wanted, abs=1e-5)
+        assert score.logprobs == pytest.approx(wanted, abs=1e-4)
 
 
 def test_rows_and_tails_agree(exact):

@@ -28,7 +28,7 @@ def same(one, other):
     assert other.tokens in (one.tokens, None)  # None: one of several answers, counted together
     assert (one.logprobs is None) == (other.logprobs is None)
     if one.logprobs:
-        assert one.logprobs == pytest.approx(other.logprobs, abs=1e-5)
+        assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -51,8 +51,8 @@ def test_texts_are_the_same(options, writer, there):
 def test_scores_are_the_same(prompt, writer, there):
     here, far = writer.score(prompt, CONTINUATIONS), there.score(prompt, CONTINUATIONS)
     for one, other in zip(here, far, strict=True):
-        assert one.logprobs == pytest.approx(other.logprobs, abs=1e-5)
-        assert one.logprob == pytest.approx(other.logprob, abs=1e-5)
+        assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
+        assert one.logprob == pytest.approx(other.logprob, abs=1e-4)
         assert (one.text, one.greedy) == (other.text, other.greedy)
 
 
@@ -71,7 +71,7 @@ def test_what_was_written_greedily_is_greedy_there_too(writer, there):
 def test_to_the_last_token_of_the_context(writer, there):
     for prompt in ("a" * 61, "a" * 62):  # 64 with the start token and the continuation
         (one,), (other,) = writer.score(prompt, ["b"]), there.score(prompt, ["b"])
-        assert one.logprob == pytest.approx(other.logprob, abs=1e-5)
+        assert one.logprob == pytest.approx(other.logprob, abs=1e-4)
     with pytest.raises(RemoteError, match="65 tokens; the model takes 64"):
         there.score("a" * 63, ["b"])
 
@@ -88,8 +88,8 @@ def test_classification_is_the_same(writer, there):
         for one, other in zip(
             classify(writer, PROMPTS, labels, how), classify(there, PROMPTS, labels, how), strict=True
         ):
-            assert one["label"] == other["label"] and one["score"] == pytest.approx(other["score"], abs=1e-5)
-            assert one["logprobs"] == pytest.approx(other["logprobs"], abs=1e-5)
+            assert one["label"] == other["label"] and one["score"] == pytest.approx(other["score"], abs=1e-4)
+            assert one["logprobs"] == pytest.approx(other["logprobs"], abs=1e-4)
 
 
 def test_usage_counts_what_went_through(server, writer):
@@ -152,7 +152,7 @@ def test_other_vocabularies(kind, tmp_path):
                 there.score(prompt, [" clean", " rude the", "很好"]),
                 strict=True,
             ):
-                assert one.logprobs == pytest.approx(other.logprobs, abs=1e-5)
+                assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
 
 
 def test_who_hangs_up_stops_the_writing(writer):

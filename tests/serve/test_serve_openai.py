@@ -105,7 +105,7 @@ def test_echo_and_probabilities(client):
         assert figure in top.values() and len(top) <= 4 and max(top.values()) >= figure
     # the same figures when only the second half is asked for
     written = complete(client, prompt="the 例", max_tokens=2, logprobs=3)["choices"][0]["logprobs"]
-    assert written["token_logprobs"] == pytest.approx(told["token_logprobs"][5:], abs=1e-5)
+    assert written["token_logprobs"] == pytest.approx(told["token_logprobs"][5:], abs=1e-4)
     assert complete(client, prompt="the", logprobs=0)["choices"][0]["logprobs"]["top_logprobs"] is None
     assert complete(client, prompt="the", max_tokens=0, echo=True)["choices"][0]["text"] == "the"
 

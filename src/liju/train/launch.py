@@ -119,8 +119,9 @@ def torchrun(words: Sequence[str], ranks: int) -> list[str]:
 def sbatch(words: Sequence[str], nodes: int = 1, gpus: int = 8, name: str = "liju", restarts: int = 3) -> str:
     """A Slurm script that does `liju WORDS --resume` on `nodes` machines with `gpus` ranks each.
 
-    Slurm tells the run two minutes before its time is over; it saves, and is queued again. A lost rank
-    restarts all ranks from the last checkpoint, `restarts` times at most.
+    Slurm tells the run two minutes before its time is over, and it saves; torchrun then ends with 1, so that
+    it is not queued again: hand in the same script. A lost rank restarts all ranks from the last checkpoint,
+    `restarts` times at most.
 
     >>> print(sbatch(["pretrain", "first"], nodes=2, gpus=4).splitlines()[2])
     #SBATCH --nodes=2
