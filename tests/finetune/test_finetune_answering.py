@@ -322,7 +322,7 @@ def test_bad_rows_are_named_and_counted_and_wrong_places_mended(tmp_path):
     found = read(tmp_path)
     told = found.report()
     assert told["train"] + told["test"] == 25
-    assert {k: v for k, v in told["dropped"].items() if v} == {"bad answer": 4, "no context": 1}
+    assert {k: v for k, v in told["dropped"].items() if v} == {"bad example": 4, "no context": 1}
     problems = "\n".join(found.problems)
     for what in (
         "a.jsonl:21: the answer 'Bob' is not in the context",

@@ -1,5 +1,7 @@
 """Token tagging: every word once, whatever the pieces; entities scored whole."""
 
+import json
+
 import pytest
 import torch
 from hypothesis import given
@@ -119,3 +121,54 @@ def test_conll_files(tmp_path):
     settings = Finetune(task="tagging", train=[Source(path="a.conll")], test=[Source(path="a.conll")])
     with pytest.raises(DataError, match="no usable example"):
         read_examples(settings, Tagging.needed, base=tmp_path)
+
+
+def tagged(folder, lines, name="a.jsonl", **section):
+    (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    settings = Finetune(task="tagging", train=[Source(path=name)], test_share=0.5, **section)
+    how = {"optional": Tagging.optional, "from_row": Tagging.from_row}
+    return read_examples(settings, Tagging.needed, base=folder, **how)
+
+
+def test_lists_of_words_and_tags_are_read_item_by_item(tmp_path):
+    listed = [json.dumps({"words": [f"Ada{i}", "lives"], "tags": ["B-PER", "O"]}) for i in range(20)]
+    spaced = [json.dumps({"words": f"Ada{i} lives", "tags": "B-PER O"}) for i in range(20)]
+    columns = [json.dumps({"tokens": [f"Ada{i}", "lives"], "ner_tags": [1, 0]}) for i in range(20)]
+    python = ["words,tags", *(f"\"['Ada{i}', 'lives']\",\"['B-PER', 'O']\"" for i in range(20))]
+    found = tagged(tmp_path, listed)
+    assert not +found.dropped and {e["tags"] for e in found.train + found.test} == {"B-PER O"}
+    assert all(e["words"] == e["text"] and e["words"].endswith(" lives") for e in found.train)
+    assert Tagging.of(found.train, 16).scheme == "BIO"
+    for others in (tagged(tmp_path, spaced), tagged(tmp_path, python, "a.csv")):
+        assert [e.values for e in others.train] == [e.values for e in found.train]
+    found = tagged(tmp_path, columns, fields={"words": "tokens", "tags": "ner_tags"})
+    assert {e["tags"] for e in found.train} == {"1 0"}
+
+
+@pytest.mark.parametrize(
+    ("row", "what"),
+    [
+        ({"words": ["New York", "is"], "tags": ["B", "O"]}, "word 1, 'New York', has a space in it"),
+        ({"words": ["a", "b"], "tags": ["O"]}, "2 words and 1 tags"),
+        ({"words": ["a", ""], "tags": ["O", "O"]}, "word 2, '', is empty"),
+        ({"words": ["a", "b"], "tags": ["O", None]}, "tag 2 is null"),
+        ({"words": "['a' 'b']", "tags": "['O' 'O']"}, "are no whole list"),
+        ({"words": "a b", "tags": "[1 0]"}, "are no whole list"),
+    ],
+)
+def test_lists_that_are_no_words_and_tags_are_named_by_line(tmp_path, row, what):
+    good = [json.dumps({"words": [f"Ada{i}", "lives"], "tags": ["B-PER", "O"]}) for i in range(20)]
+    found = tagged(tmp_path, [*good, json.dumps(row)])
+    assert found.dropped["bad example"] == 1
+    (problem,) = found.problems
+    assert problem.startswith("a.jsonl:21: ") and what in problem
+
+
+def test_brackets_and_quotation_marks_are_words(tmp_path):
+    lines = [f"[ 1 ] word{i}" for i in range(20)]
+    found = tagged(tmp_path, [json.dumps({"words": line, "tags": "O B O O"}) for line in lines])
+    assert not +found.dropped and {e["words"] for e in found.train} <= set(lines)
+    found = tagged(
+        tmp_path, ["\n".join(f"{w} O" for w in f'[ "a" ] x{i}'.split()) + "\n" for i in range(9)], "b.conll"
+    )
+    assert not +found.dropped and found.train[0]["words"].startswith('[ "a" ] x')

@@ -91,6 +91,41 @@ def test_a_saved_data_set_is_read_with_the_names_of_its_labels(tmp_path, monkeyp
         read(tmp_path, "nobody/nothing:train", format="datasets")
 
 
+class Label:
+    """datasets.ClassLabel, as far as it is used."""
+
+    def __init__(self, names):
+        self.int2str = names.__getitem__
+
+
+class List:
+    def __init__(self, feature):
+        self.feature = feature
+
+
+class Rows(list):
+    column_names = ("tokens", "ner_tags", "old", "n")
+
+
+@pytest.mark.parametrize("nested", [lambda label: List(label), lambda label: [label]], ids=["List", "list"])
+def test_labels_in_lists_have_their_names_too(tmp_path, monkeypatch, nested):
+    label = Label(["O", "B-PER"])
+    found = Rows(
+        [
+            {"tokens": ["Ada", "is"], "ner_tags": [1, 0], "n": [1]},
+            {"tokens": ["a"], "ner_tags": [-1], "n": []},
+        ]
+    )
+    found.features = {"tokens": List("string"), "ner_tags": nested(label), "n": List("int64")}
+    package = type(sys)("datasets")
+    package.ClassLabel, package.load_from_disk = Label, lambda path: found
+    monkeypatch.setitem(sys.modules, "datasets", package)
+    (tmp_path / "saved").mkdir()
+    first, second = read(tmp_path, "saved", format="datasets")[0]
+    assert first.values == {"tokens": '["Ada", "is"]', "ner_tags": '["B-PER", "O"]', "n": "[1]"}
+    assert second.values["ner_tags"] == "[null]"
+
+
 def test_spans_of_three_forms_are_words_and_tags(tmp_path):
     lines = [
         {"text": "彭小军在台湾。", "label": {"name": {"彭小军": [[0, 2]]}, "address": {"台湾": [[4, 5]]}}},

@@ -206,7 +206,7 @@ def example_of(
         try:
             values, mended = from_row(values)
         except DataError as error:
-            raise Unusable(f"{row.place}: {error.message}", error.hint, "bad answer") from None
+            raise Unusable(f"{row.place}: {error.message}", error.hint, "bad example") from None
     return Example(values, row.place), mended
 
 

@@ -25,6 +25,7 @@ from liju.evaluate.metrics.entities import Scheme
 from liju.finetune.classification import class_weights
 from liju.finetune.examples import Example, meant
 from liju.finetune.predicted import predicted
+from liju.finetune.tagged_rows import paired, words_and_tags
 from liju.finetune.task import Answer, Baseline
 from liju.model import Transformer
 from liju.ngram import HiddenMarkovTagger
@@ -140,8 +141,8 @@ class Tagging:
     higher_is_better = True
     options: ClassVar[dict[str, Any]] = {}
     asked: tuple[str, ...] = ("text",)
-    needed: tuple[str, ...] = ("text", "words", "tags")
-    optional: tuple[str, ...] = ()
+    needed: tuple[str, ...] = ("words", "tags")
+    optional: tuple[str, ...] = ("text",)
 
     def __init__(self, labels: Sequence[str], max_length: int, characters: bool = False):
         self.labels, self.max_length, self.characters = list(labels), max_length, characters
@@ -177,10 +178,15 @@ class Tagging:
 
     @staticmethod
     def from_row(values: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-        """An example's values of a row's. Raises DataError where not every word has a tag."""
-        stripped = {name: value.strip() for name, value in values.items()}
-        _paired(stripped)
-        return stripped, []
+        """An example's values of a row's; words and tags are parted by spaces, or lists. Raises DataError
+        where not every word has a tag.
+
+        >>> Tagging.from_row({"words": '["Ada", "lives"]', "tags": '["B-PER", "O"]'})[0]
+        {'text': 'Ada lives', 'words': 'Ada lives', 'tags': 'B-PER O'}
+        """
+        words, tags = words_and_tags(values["words"], values["tags"])
+        text = values.get("text", "").strip() or running(words)
+        return {"text": text, "words": " ".join(words), "tags": " ".join(tags)}, []
 
     def check(self, examples: Sequence[Example]) -> None:
         """Raise DataError for a tag that training did not have, or tags that do not match the words."""
@@ -315,14 +321,6 @@ def _scheme(labels: Sequence[str]) -> Scheme | None:
 
 def _words(example: Example) -> list[str]:
     try:
-        return _paired(example.values)
+        return paired(example["words"].split(), example["tags"].split())[0]
     except DataError as error:
         raise DataError(f"{example.place}: {error.message}", hint=error.hint) from None
-
-
-def _paired(values: Mapping[str, str]) -> list[str]:
-    words, tags = values["words"].split(), values["tags"].split()
-    if len(words) != len(tags):
-        hint = "one tag a word, words without spaces in them"
-        raise DataError(f"{len(words)} words and {len(tags)} tags", hint=hint)
-    return words

@@ -19,7 +19,7 @@ TABLES = ("parquet", "datasets")
 
 def table_records(file: File, required: Iterable[str] = ()) -> Iterator[Record | Problem]:
     """(row, values) of every row of a Parquet file or a data set, from 1; all values as strings, labels of
-    `datasets` by their names, lists and structs as JSON. A cell without a value is not there.
+    `datasets` by their names, also in lists, lists and structs as JSON. A cell without a value is not there.
 
     Raises MissingExtra without pyarrow or `datasets`, DataError for a data set that cannot be had.
     """
@@ -90,13 +90,32 @@ def _data_set(file: File, required: list[str]) -> Rows:
     if missing := _missing(file, found.column_names, required):
         yield missing
         return
-    names = {column: kind for column, kind in found.features.items() if isinstance(kind, datasets.ClassLabel)}
+    names = {
+        column: label
+        for column, kind in found.features.items()
+        if (label := _label_of(kind, datasets.ClassLabel)) is not None
+    }
     for number, row in enumerate(found, 1):
-        for column, kind in names.items():
-            # -1 is a label that is not known, as in the test sets of GLUE.
-            value = row[column]
-            row[column] = None if value is None or value < 0 else kind.int2str(value)
+        for column, label in names.items():
+            row[column] = _named(row[column], label)
         yield number, row
+
+
+def _label_of(kind: Any, label: type) -> Any:
+    """The labels of a column, or of the items of a column of lists; None where it has none."""
+    while not isinstance(kind, label):
+        # A list is Sequence(kind) or List(kind), and [kind] in older versions.
+        kind = kind[0] if isinstance(kind, list) and kind else getattr(kind, "feature", None)
+        if kind is None:
+            return None
+    return kind
+
+
+def _named(value: Any, label: Any) -> Any:
+    if isinstance(value, list):
+        return [_named(one, label) for one in value]
+    # -1 is a label that is not known, as in the test sets of GLUE.
+    return None if value is None or value < 0 else label.int2str(value)
 
 
 def _missing(file: File, columns: list[str], required: list[str]) -> Problem | None:
