@@ -41,6 +41,42 @@ def test_bad_rows_stop_or_are_counted(folder):
     ]
 
 
+def csv(folder, lines):
+    (folder / "q.csv").write_text("\n".join(["text,label", *lines]) + "\n", encoding="utf-8")
+    problems = []
+    found = list(rows(Source(path="q.csv"), folder, errors="skip", problems=problems))
+    return [row.values["text"] for row in found], [str(problem) for problem in problems]
+
+
+@pytest.mark.parametrize("last", [(), ('"yes, really",b',), ('"again,b',), ("",)])
+def test_a_quote_that_is_not_closed_costs_its_own_line(folder, last):
+    good = [f"t{i},a" for i in range(40)]
+    texts, problems = csv(folder, [*good[:20], '"t,a', *good[20:30], "a,b,c", *good[30:], *last])
+    assert texts == [f"t{i}" for i in range(40)] + (["yes, really"] if last and "yes" in last[0] else [])
+    assert problems[:2] == [
+        "q.csv:22: not csv: a quote that is not closed",
+        "q.csv:33: 3 columns where the header has 2",
+    ]
+    assert len(problems) == (3 if last and "again" in last[0] else 2)
+
+
+def test_lines_of_a_broken_text_are_no_rows_and_are_all_told(folder):
+    """Every line of the file is a row or a problem."""
+    good = [f"t{i},a" for i in range(9)]
+    for broken in (
+        ['"a long text', "of lines, with commas", 'and a "quote" in it",a'],
+        ['"a long text', "", 'a, "word" in it",b'],
+    ):
+        texts, problems = csv(folder, [*good, *broken, *good])
+        assert texts == [f"t{i}" for i in range(9)] * 2
+        assert problems[0].startswith("q.csv:11: not csv: ") and "(lines 11 to 13 are lost)" in problems[0]
+        assert problems[1:] == ["q.csv:12: lost with line 11", "q.csv:13: lost with line 11"]
+    texts, problems = csv(folder, [*good, '"cut off', "after this, and"])
+    assert len(texts) == 9 and [problem.split(":")[1] for problem in problems] == ["11", "12"]
+    texts, _ = csv(folder, ['"two\nlines",a', '"with ""quotes"", too",b'])
+    assert texts == ["two\nlines", 'with "quotes", too']
+
+
 def test_missing_column_always_stops(folder):
     for errors in ("stop", "skip"):
         with pytest.raises(DataError, match=r"a\.csv:1: no column 'text' in the header \(review, stars\)"):

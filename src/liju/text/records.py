@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any
 
+from liju.text.csv_rows import csv_rows
 from liju.text.encoding import Encoding, text_chunks
 from liju.text.json_array import BrokenArray, elements
 from liju.text.pieces import bounded_lines
@@ -169,30 +169,8 @@ def _table(file: File, encoding: Encoding, required: list[str]) -> Iterator[Reco
 
 
 def _csv_rows(file: File, encoding: Encoding) -> Iterator[tuple[int, list[str]] | Problem]:
-    too_long: list[int] = []
-
-    def lines() -> Iterator[str]:
-        for number, line in whole_lines(text_chunks(file.path, encoding)):
-            if line is None:
-                too_long.append(number)
-            yield (line or "") + "\n"
-
-    csv.field_size_limit(max(RECORD, csv.field_size_limit()))
-    reader = csv.reader(lines(), strict=True)
-    while True:
-        start = reader.line_num + 1
-        try:
-            values = next(reader, None)
-        except csv.Error as error:
-            yield Problem(file.name, str(start), f"not csv: {error}", "bad row")
-            continue
-        if too_long:
-            what = f"a line of more than {RECORD} characters"
-            yield Problem(file.name, str(too_long.pop()), what, "too long")
-        elif values is None:
-            return
-        elif values:
-            yield start, values
+    lines = whole_lines(text_chunks(file.path, encoding))
+    return csv_rows(file.name, lines, RECORD, len(file.columns))
 
 
 def _tsv_rows(file: File, encoding: Encoding) -> Iterator[tuple[int, list[str]] | Problem]:
