@@ -1,5 +1,9 @@
 """Labelled examples: read, checked, and split so that nothing held out is trained on."""
 
+import json
+import unicodedata
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +11,11 @@ from hypothesis import strategies as st
 from liju.config import Finetune, Source
 from liju.errors import DataError
 from liju.finetune import Classification, Example, read_examples
+from liju.finetune.answering import Answering
+from liju.finetune.multilabel import Multilabel
+from liju.finetune.regression import Regression
+from liju.finetune.tagging import Tagging
+from liju.finetune.written_answers import GenerativeAnswering
 
 LABELLED = ("text", "label")
 PAIRED = ("source", "target")
@@ -109,6 +118,117 @@ def test_a_held_out_label_that_is_not_trained_on_is_told_before_anything_is_trai
     task = Classification.of(found.train, 16)
     with pytest.raises(DataError, match=r"x:1: unknown label 'god'"):
         task.check([Example({"text": "a", "label": "god"}, "x:1")])
+
+
+def of_task(base, task, **section):
+    how = {name: getattr(task, name) for name in ("from_row", "may_be_empty") if hasattr(task, name)}
+    given = {"train": [Source(path="a.jsonl")], **section}
+    return read_examples(Finetune(**given), task.needed, base=base, optional=task.optional, **how)
+
+
+def objects(rows):
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("task", "field", "one", "same", "other", "called"),
+    [
+        (Tagging, "tags", "B-PER O", ["B-PER", "O"], "O O", "tags"),
+        (Multilabel, "labels", "sport,money", ["money", "sport"], "sport", "labels"),
+        (Regression, "score", 2.5, "2.50", 3, "scores"),
+    ],
+)
+def test_two_judgements_of_one_text_contradict_each_other(folder, task, field, one, same, other, called):
+    input = "words" if task is Tagging else "text"
+    rows = [{input: f"Ada{i} lives", field: one} for i in range(20)]
+    rows += [{input: "Ada0 lives", field: same}, {input: "Ada1 lives", field: other}]
+    found = of_task(folder(a_jsonl=objects(rows)), task, test_share=0.5)
+    assert +found.dropped == {"duplicate": 1, f"same text with different {called}": 2}
+    assert found.problems == [f"a.jsonl:2 and a.jsonl:22: same text with different {called}"]
+    assert "Ada1 lives" not in {e["text"] for e in found.train + found.test}
+
+
+def test_another_text_to_write_is_another_example_to_train_on(folder):
+    rows = [f"line {i},Zeile {i}" for i in range(20)]
+    base = folder(a_csv=table([*rows, "line 0,Reihe 0", "line 1,Zeile 1"], "source,target"))
+    (base / "b.csv").write_text(table(["x,eins", "x,zwei", "x,eins"], "source,target"))
+    found = read(base, PAIRED, test=[Source(path="b.csv")])
+    assert [e["target"] for e in found.train if e["source"] == "line 0"] == ["Zeile 0", "Reihe 0"]
+    assert len(found.train) == 21 and [e["target"] for e in found.test] == ["eins"]
+    assert +found.dropped == {"duplicate": 2, "another text for a test example": 1}
+    assert found.problems == ["b.csv:3: another text to write for b.csv:2, held out"]
+    split = read(base, PAIRED, test_share=0.5)
+    assert len({e["source"] for e in split.test}) == len(split.test)
+    assert not {e["source"] for e in split.test} & {e["source"] for e in split.train}
+
+
+@pytest.mark.parametrize("task", [Answering, GenerativeAnswering])
+def test_further_answers_of_a_test_question_are_references(folder, task):
+    rows = [{"question": f"Who {i}?", "context": "Ada and Bob.", "answers": ["Ada"]} for i in range(9)]
+    rows += [{"question": "Who 0?", "context": "Ada and Bob.", "answers": ["Bob"]}]
+    rows += [{"question": "Who 1?", "context": "Ada and Bob.", "answers": []}]
+    held = [{**row, "context": "Bob or Ada."} for row in rows[:1] + rows[9:10]]
+    base = folder(a_jsonl=objects(rows), b_jsonl=objects(held))
+    found = of_task(base, task, test=[Source(path="b.jsonl")])
+    (test,) = found.test
+    texts = [one if isinstance(one, str) else one["text"] for one in json.loads(test["answers"])]
+    assert texts == ["Ada", "Bob"] and test.place == "b.jsonl:1"
+    assert [e.place for e in found.train] == [f"a.jsonl:{line}" for line in (1, *range(3, 11))]
+    assert +found.dropped == {
+        "further answer, now a reference": 1,
+        "same question with and without an answer": 2,
+    }
+    assert "a.jsonl:2 and a.jsonl:11: same question with and without an answer" in found.problems
+
+
+def test_one_text_in_two_unicode_forms_is_one_text(folder):
+    nfd = partial(unicodedata.normalize, "NFD")
+    rows = [f"café {i},{'thé' if i % 2 else 'b'}" for i in range(20)]
+    base = folder(a_csv=table([*rows, nfd("café 5,thé")]), b_csv=table([nfd(row) for row in rows[:4]]))
+    found = read(base, test=[Source(path="b.csv")])
+    assert len(found.test) == 4 and {e["label"] for e in found.test} == {"thé", "b"}
+    assert +found.dropped == {"also in the test set": 4, "duplicate": 1}
+    assert found.test[0]["text"] == nfd("café 0")  # as it stands in the file
+
+
+def test_names_in_fields_are_checked(folder):
+    base = folder(a_csv=table([f"t{i},u{i},{'xy'[i % 2]}" for i in range(40)], "text,sentence2,label"))
+    for fields, what, hint in (
+        ({"txt": "text"}, "the task has no field 'txt'", "did you mean 'text'?"),
+        ({"pairs": "sentence2"}, "the task has no field 'pairs'", "did you mean 'pair'?"),
+        ({"pair": "sentence_2"}, "no row has 'sentence_2', for pair", "did you mean 'sentence2'?"),
+    ):
+        with pytest.raises(DataError, match=what) as caught:
+            read(base, optional=("pair",), fields=fields)
+        assert caught.value.hint == hint
+    assert "pair" in read(base, optional=("pair",), fields={"pair": "sentence2"}).train[0].values
+
+
+def test_a_pair_is_missing_in_training_as_in_the_test(folder):
+    rows = [f"t{i},{'' if i % 5 == 0 else f'u{i}'},{'xy'[i % 2]}" for i in range(100)]
+    base = folder(a_csv=table(rows, "text,pair,label"))
+    found = read(base, optional=("pair",), test_share=0.4)
+    assert found.dropped["no pair"] == 20 and len(found.train + found.test) == 80
+    assert all("pair" in e.values for e in found.train + found.test)
+    assert found.problems[0] == "a.csv:2: no pair (examples that are trained on have one)"
+    with pytest.raises(DataError, match=r"a\.csv:2: no pair"):
+        read(base, optional=("pair",), errors="stop")
+
+
+def test_an_empty_cell_and_a_side_that_nothing_falls_on_are_told_as_they_are(folder):
+    found = read(folder(a_csv=table([*many(40), "x,"])))
+    assert found.problems == ["a.csv:42: no label (nothing is in 'label')"]
+    with pytest.raises(DataError, match=r"finetune.test: of 1 example none is held out \(test_share 0.01\)"):
+        read(folder(a_csv=table(["x,good"])), test_share=0.01)
+    rows = [*many(40), *(f"rare {i},l{i}" for i in range(5))]
+    with pytest.raises(DataError, match=r"finetune\.limit: 3 examples of 7 labels"):
+        read(folder(a_csv=table(rows), b_csv=table(["x,good"])), test=[Source(path="b.csv")], limit=3)
+
+
+def test_a_report_says_how_many_problems_there_are(folder):
+    found = read(folder(a_csv=table([*many(40), *(f"t{i}," for i in range(150))])))
+    report = found.report()
+    assert len(report["problems"]) == 100 and report["problem_count"] == 150
 
 
 def test_one_label_is_not_a_task(folder):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from liju.config import Finetune, Source
+from liju.config import Finetune
 from liju.errors import DataError, did_you_mean
+from liju.finetune.reading import Example, FromRow, Reader, Unusable, example_of, known_fields, leave_out
+from liju.finetune.repeats import Repeats, one_each, unique
 from liju.samples.order import key_of, random_of
-from liju.text import Problem, Row, rows
 from liju.text.dedupe import fingerprint
 
 __all__ = [
@@ -26,34 +27,6 @@ __all__ = [
     "meant",
     "read_examples",
 ]
-
-
-# Fields that a model sees.
-_INPUT = ("text", "pair", "source", "question", "context", "messages")
-# A row's values to an example's, and what was mended; raises DataError for a bad one.
-FromRow = Callable[[Mapping[str, str]], tuple[dict[str, str], list[str]]]
-
-
-@dataclass(frozen=True)
-class Example:
-    """One labelled example: its fields (`text`, `pair`, `label`, `source`, `target`; of questions `question`,
-    `context` and `answers`) and where it stands."""
-
-    values: dict[str, str]
-    place: str
-
-    def __getitem__(self, name: str) -> str:
-        return self.values[name]
-
-    @property
-    def input(self) -> str:
-        """What a model sees of it, as one string: examples with equal inputs are the same example."""
-        return "\x1f".join(self.values[name] for name in _INPUT if name in self.values)
-
-    @property
-    def group(self) -> str:
-        """What must not stand on both sides of a split: the context of a question, else the whole input."""
-        return self.values.get("context", self.input)
 
 
 @dataclass
@@ -75,13 +48,21 @@ class ExampleSet:
             digest.update(b"\n")
         return digest.hexdigest()[:16]
 
+    def left_out(self, repeats: Repeats) -> list[Example]:
+        """Note what `unique` and `one_each` leave out; gives what they keep."""
+        kept, dropped, told = repeats
+        self.dropped.update(dropped)
+        self.problems += told
+        return kept
+
     def report(self) -> dict[str, Any]:
-        """For the run's report."""
+        """For the run's report: the first hundred problems, and how many there are."""
         return {
             "train": len(self.train),
             "test": len(self.test),
             "dropped": dict(self.dropped),
             "problems": self.problems[:100],
+            "problem_count": len(self.problems),
             **({"mended": dict(self.mended)} if self.mended else {}),
         }
 
@@ -99,40 +80,62 @@ def read_examples(
 ) -> ExampleSet:
     """Read `settings.train` and `settings.test`.
 
-    Exact duplicates are dropped before the split. Without a test set, examples are held out by the hash of
+    Exact copies are dropped before the split, and so are examples that contradict each other (`unique`); a
+    test set has each input once (`one_each`). Without a test set, examples are held out by the hash of
     their input, so that equal inputs always fall on one side, and so do all questions on one context. An
     input that stands in both sets stays in the test set alone. `needed` fields must be there and not empty,
-    and a held-out label must be one to train on, or the row is counted and reported with file and line (with
-    errors="stop": DataError). `settings.limit` keeps an example of every label. `from_row` makes an example's
-    values of a row's. Of `may_be_empty` fields only the column must be there.
+    a `pair` must be there where other training examples have one, and a held-out label must be one to train
+    on, or the row is counted and reported with file and line (with errors="stop": DataError).
+    `settings.limit` keeps an example of every label. `from_row` makes an example's values of a row's. Of
+    `may_be_empty` fields only the column must be there.
+
+    Raises DataError for a name in `settings.fields` that is no field, and for a column named there that no
+    row has.
     """
+    known_fields(settings.fields, (*needed, *optional))
     found = ExampleSet([], [])
-    how = (settings.fields, needed, optional, base, errors, found, from_row, may_be_empty)
-    train = _read(settings.train, *how)
+    reader = Reader(settings.fields, needed, optional, base, errors, found, from_row, may_be_empty)
+    train, test = reader.read(settings.train), reader.read(settings.test)
+    if train or test:
+        reader.missing()
+    if "pair" in optional and any("pair" in example.values for example in train):
+        train, test = (_with_pair(part, found, errors) for part in (train, test))
     if settings.test:
-        test = _unique(_read(settings.test, *how), found)
+        test = found.left_out(unique(test))
         held = {example.input for example in test}
         kept = [example for example in train if example.input not in held]
         found.dropped["also in the test set"] += len(train) - len(kept)
-        train = _unique(kept, found)
+        train = found.left_out(unique(kept))
     else:
-        unique = _unique(train, found)
+        train = found.left_out(unique(train))
         bound = int(settings.test_share * 2**64)
-        test = [example for example in unique if key_of("held out", example.group) < bound]
-        train = [example for example in unique if key_of("held out", example.group) >= bound]
+        test = [example for example in train if key_of("held out", example.group) < bound]
+        train = [example for example in train if key_of("held out", example.group) >= bound]
+        if bool(train) != bool(test):
+            raise _one_side(len(train or test), settings.test_share, "test" if train else "train")
+    found.test = found.left_out(one_each(test))
     if not train or not test:
         raise _none("train" if not train else "test", found)
-    found.test = test
     if "label" in needed:
         leave_out_unknown(found, _trained_on({example["label"] for example in train}), errors)
-    if settings.limit and len(train) > settings.limit:
-        drawn = random_of("limit", seed, len(train)).permutation(len(train)).tolist()
-        first = set({train[i].values.get("label"): i for i in reversed(drawn)}.values())
-        chosen = sorted(drawn, key=lambda i: i not in first)[: settings.limit]
-        found.dropped["over finetune.limit"] += len(train) - settings.limit
-        train = [train[i] for i in sorted(chosen)]
-    found.train = train
+    found.train = _limited(train, settings.limit, seed, found)
     return found
+
+
+def _limited(train: list[Example], limit: int, seed: int, found: ExampleSet) -> list[Example]:
+    """`limit` of the examples, drawn by the seed, one of every label at least; 0: all."""
+    if not limit or len(train) <= limit:
+        return train
+    drawn = random_of("limit", seed, len(train)).permutation(len(train)).tolist()
+    first = set({train[i].values.get("label"): i for i in reversed(drawn)}.values())
+    if len(first) > limit:
+        raise DataError(
+            f"finetune.limit: {limit} {'example' if limit == 1 else 'examples'} of {len(first)} labels",
+            hint="one of each at least; 0 takes all examples",
+        )
+    chosen = sorted(drawn, key=lambda i: i not in first)[:limit]
+    found.dropped["over finetune.limit"] += len(train) - limit
+    return [train[i] for i in sorted(chosen)]
 
 
 # A validation set is looked at often; more examples than these make the look dearer, not surer.
@@ -165,108 +168,21 @@ def hold_out(examples: Sequence[Example], share: float) -> tuple[list[Example], 
     return train, held
 
 
-class Unusable(DataError):
-    """A row that is no example. `reason`: why, in few words, to count by."""
-
-    def __init__(self, message: str, hint: str, reason: str):
-        super().__init__(message, hint)
-        self.reason = reason
-
-
-def example_of(
-    row: Row,
-    needed: Sequence[str],
-    optional: Sequence[str] = (),
-    fields: Mapping[str, str] | None = None,
-    from_row: FromRow | None = None,
-    may_be_empty: Sequence[str] = (),
-) -> tuple[Example, list[str]]:
-    """The example that a row is, and what was mended in it.
-
-    `fields`: the columns of those fields that have another name there. Raises Unusable, with file and line.
-
-    >>> from liju.text import Row
-    >>> row = Row({"review": " good ", "label": "1"}, "a.csv:2")
-    >>> example_of(row, ["text", "label"], fields={"text": "review"})
-    (Example(values={'text': 'good', 'label': '1'}, place='a.csv:2'), [])
-    """
-    values, missing = {}, []
-    for name in (*needed, *optional):
-        column = (fields or {}).get(name, name)
-        value = _value(row.values, column)
-        if value.strip():
-            values[name] = value if from_row else value.strip()
-        elif name in needed and not (name in may_be_empty and column in row.values):
-            missing.append(column)
-    if missing:
-        hint = did_you_mean(missing[0], row.values) or f"this row has {', '.join(row.values)}"
-        raise Unusable(f"{row.place}: no {' and no '.join(missing)}", hint, f"no {missing[0]}")
-    mended: list[str] = []
-    if from_row is not None:
-        try:
-            values, mended = from_row(values)
-        except DataError as error:
-            raise Unusable(f"{row.place}: {error.message}", error.hint, "bad example") from None
-    return Example(values, row.place), mended
-
-
-def _read(
-    sources: Iterable[Source],
-    fields: dict[str, str],
-    needed: Sequence[str],
-    optional: Sequence[str],
-    base: Path,
-    errors: str,
-    found: ExampleSet,
-    from_row: FromRow | None,
-    may_be_empty: Sequence[str],
-) -> list[Example]:
-    examples = []
-    for source in sources:
-        bad: list[Problem] = []
-        for row in rows(source, base, errors="stop" if errors == "stop" else "skip", problems=bad):
-            try:
-                example, mended = example_of(row, needed, optional, fields, from_row, may_be_empty)
-            except Unusable as error:
-                if errors == "stop":
-                    raise
-                found.dropped[error.reason] += 1
-                found.problems.append(f"{error.message} ({error.hint})" if error.hint else error.message)
-                continue
-            found.mended.update(mended)
-            found.problems += [f"{row.place}: {what}" for what in mended]
-            examples.append(example)
-        for problem in bad:
-            found.dropped[problem.reason] += 1
-            found.problems.append(str(problem))
-    return examples
-
-
-def _value(values: Mapping[str, str], column: str) -> str:
-    """A column's value. "tags:nr" of a tagged corpus is yes where a word has that tag, else no.
-
-    >>> _value({"text": "江泽民", "tags": "nr"}, "tags:nr"), _value({"text": "新年", "tags": "t"}, "tags:nr")
-    ('yes', 'no')
-    """
-    name, colon, tag = column.partition(":")
-    if colon and name == "tags" and "tags" in values:
-        return "yes" if tag in (values["tags"] + " " + values.get("compounds", "")).split() else "no"
-    return values.get(column, "")
-
-
-def _unique(examples: list[Example], found: ExampleSet) -> list[Example]:
-    """The first of each input. An input with two labels is a contradiction: all of its examples go."""
-    first: dict[str, Example] = {}
-    answers: dict[str, set[str]] = {}
+def _with_pair(examples: Sequence[Example], found: ExampleSet, errors: str) -> list[Example]:
+    kept = []
     for example in examples:
-        first.setdefault(example.input, example)
-        answers.setdefault(example.input, set()).add(example.values.get("label", ""))
-    contradicting = {text for text, labels in answers.items() if len(labels) > 1}
-    kept = [example for text, example in first.items() if text not in contradicting]
-    both = sum(example.input in contradicting for example in examples)
-    found.dropped["same text with different labels"] += both
-    found.dropped["duplicate"] += len(examples) - len(kept) - both
+        if "pair" in example.values:
+            kept.append(example)
+            continue
+        error = _no_pair(example)
+        if errors == "stop":
+            raise error
+        leave_out(found, error)
     return kept
+
+
+def _no_pair(example: Example) -> Unusable:
+    return Unusable(f"{example.place}: no pair", "examples that are trained on have one", "no pair")
 
 
 Check = Callable[[Sequence[Example]], None]
@@ -283,8 +199,7 @@ def check_of(task: Any) -> Check:
             own(examples)
         for example in examples:
             if pairs and "pair" not in example.values:
-                hint = "examples that are trained on have one"
-                raise Unusable(f"{example.place}: no pair", hint, "no pair")
+                raise _no_pair(example)
 
     return check
 
@@ -320,6 +235,15 @@ def leave_out_unknown(found: ExampleSet, check: Check, errors: str = "skip") -> 
     found.test = kept
     if not kept:
         raise _none("test", found)
+
+
+def _one_side(count: int, share: float, part: str) -> DataError:
+    which = "is held out" if part == "test" else "is left to train on"
+    return DataError(
+        f"finetune.{part}: of {count} {'example' if count == 1 else 'different examples'} none {which} "
+        f"(test_share {share:g})",
+        hint="more examples, another finetune.test_share, or files of their own in finetune.test",
+    )
 
 
 def _none(part: str, found: ExampleSet) -> DataError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import re
-import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,7 +26,7 @@ def words_and_tags(words: str, tags: str) -> tuple[list[str], list[str]]:
     >>> words_and_tags("[ 1 ]", "O O O")
     (['[', '1', ']'], ['O', 'O', 'O'])
     """
-    words, tags = words.strip(), unicodedata.normalize("NFC", tags.strip())
+    words, tags = words.strip(), tags.strip()
     listed, tag_list = _list("words", words), _list("tags", tags)
     of_row = tags.split() if tag_list is None else _items("tag", tag_list)
     # Brackets and quotation marks are words too: beside tags that are no list, only what fits them is a list.
