@@ -2,6 +2,7 @@
 
 import json
 import math
+import unicodedata
 from itertools import pairwise
 
 import pytest
@@ -343,6 +344,29 @@ def test_bad_rows_are_named_and_counted_and_wrong_places_mended(tmp_path):
                 assert one["context"][answer["begin"] : answer["end"]] == answer["text"]
     with pytest.raises(DataError, match=r"a\.jsonl:21: the answer 'Bob' is not in the context"):
         read(tmp_path, errors="stop")
+
+
+def test_an_answer_in_another_unicode_form_is_the_contexts_own(tmp_path):
+    nfd = unicodedata.normalize("NFD", "Ann likes café.")
+    good = [
+        {"question": f"What {i}?", "context": nfd, "answer": "café", "start": f"{10 + i % 2}.0"}
+        for i in range(9)
+    ]
+    (tmp_path / "a.jsonl").write_text(
+        rows_of(
+            *good,
+            *(
+                {"question": f"Who {i}?", "context": f"Ann {i} came.", "answer": "Ann", "start": "0.0"}
+                for i in range(9)
+            ),
+        ),
+        encoding="utf-8",
+    )
+    found = read(tmp_path)
+    assert not +found.dropped
+    answers = [a for e in found.train + found.test if e["context"] == nfd for a in json.loads(e["answers"])]
+    assert answers == [{"text": nfd[10:15], "begin": 10, "end": 15}] * 9
+    assert found.mended == {"in another Unicode form (NFC, NFD)": 5, "wrong answer_start": 4}
 
 
 def test_questions_on_one_context_fall_on_one_side(tmp_path):

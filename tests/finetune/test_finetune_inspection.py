@@ -135,3 +135,33 @@ def test_a_task_without_labels_is_looked_at_too():
     found = inspect(ExampleSet(rows, rows[:2]), vocabulary("encdec"), 32)
     assert found["labels"] == {} and "doubtful" not in found and found["between"]["same"] == 2
     assert len(told(found)) == 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"words": "Ada lives", "tags": "B-PER O"}, {"words": "Ada lives .", "tags": "O O O"}),
+        ({"labels": '["a"]'}, {"labels": "[]"}),
+        ({"score": "1"}, {"score": "2"}),
+    ],
+    ids=["tags", "labels", "score"],
+)
+def test_answers_of_other_kinds_contradict_each_other_too(one, other):
+    copy = {**one, "words": "Ada lives !", "tags": "B-PER O O"} if "tags" in one else one
+    texts = zip(("Ada lives", "Ada lives .", "Ada lives!"), (one, other, copy), strict=True)
+    train = [Example({"text": text, **values}, f"x:{i}") for i, (text, values) in enumerate(texts, 1)]
+    tokenizer = vocabulary("encoder")
+    found = inspect(ExampleSet(train, train[:1]), tokenizer, 16)
+    assert found["contradictions"]["count"] == 1
+    assert "same words, another answer: 1, e.g. x:1 " in "\n".join(told(found))
+    found = inspect(ExampleSet([train[0], train[2]], train[:1]), tokenizer, 16)
+    assert found["contradictions"]["count"] == 0
+
+
+def test_labels_that_may_be_one_or_none_are_told():
+    names = ["True", "true", "1", "1.0", "nan", "good", "fine"]
+    train = examples([{"text": text, "label": names[i % 7]} for i, text in enumerate(sentences(28))])
+    lines = told(inspect(ExampleSet(train, train[:1]), vocabulary("encoder"), 16))
+    assert "labels that may be one: 'True' 4, 'true' 4" in lines
+    assert "labels that may be one: '1' 4, '1.0' 4" in lines
+    assert "a label that may mean that there is none: 'nan' 4" in lines

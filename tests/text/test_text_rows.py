@@ -93,7 +93,7 @@ def test_columns_may_swap_names(folder):
 
 
 def test_values_of_json_are_strings(folder):
-    row = {"text": "一", "label": 1, "flag": True, "list": ["二"], "none": None}
+    row = {"text": "一", "label": 1, "flag": True, "list": ["二"], "none": None, "nan": float("nan")}
     (folder / "a.jsonl").write_text(json.dumps(row) + '\n{"text": "x"}\n')
     problems = []
     found = list(rows(Source(path="a.jsonl"), folder, {"text": "text", "label": "label"}, "skip", problems))

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import unicodedata
 
 import pytest
 from hypothesis import given
@@ -132,9 +133,13 @@ def test_forms_of_answers():
         assert answers_of(value) == [one]
     assert answers_of(["Ada", one]) == [{"text": "Ada", "start": -1}, one]
     assert answers_of({"text": [], "answer_start": []}) == []
+    for start, place in ((28.0, 28), (None, -1)):
+        assert answers_of([{"text": "Ada", "answer_start": start}]) == [{"text": "Ada", "start": place}]
     for bad in (
         3,
         [3],
+        [{"text": "Ada", "answer_start": 2.5}],
+        [{"text": "Ada", "answer_start": float("nan")}],
         "",
         [""],
         {"text": ["a", "b"], "answer_start": [1]},
@@ -155,11 +160,43 @@ def test_a_right_place_is_kept_and_trimmed(context, data):
     assert not mended and context[first:last] == text.strip() and begin <= first < last <= end
 
 
+@given(st.text("aeéo\u0301\u0308\u0323ᄒ\u1161\u11ab한 x", min_size=1, max_size=12), st.data())
+def test_an_answer_in_another_unicode_form_is_found_in_whole_letters(context, data):
+    """Whatever is found is the answer, and what was cut out between letters is found."""
+    forms = ("NFC", "NFD")
+    begin = data.draw(st.integers(0, len(context) - 1))
+    text = context[begin : data.draw(st.integers(begin + 1, len(context)))]
+    if not text.strip() or text != text.strip():
+        return
+    for form in forms:
+        other = unicodedata.normalize(form, text)
+        try:
+            first, last, _ = placed(context, other)
+        except DataError:
+            whole = unicodedata.normalize("NFC", context)
+            parts = [unicodedata.normalize("NFC", part) for part in (context[:begin], text)]
+            rest = unicodedata.normalize("NFC", context[begin + len(text) :])
+            assert "".join([*parts, rest]) != whole
+        else:
+            assert unicodedata.normalize("NFC", context[first:last]) == unicodedata.normalize("NFC", text)
+
+
+def test_places_in_another_form():
+    context = unicodedata.normalize("NFD", "Le café. Un café!")
+    assert placed(context, "Le café") == (0, 8, "in another Unicode form (NFC, NFD)")
+    assert placed(context, "café", 13) == (13, 18, "in another Unicode form (NFC, NFD)")
+    assert placed(context, "café") == (3, 8, "no answer_start, the first of several places taken")
+    assert placed("Le café", unicodedata.normalize("NFD", "café"))[:2] == (3, 7)
+    with pytest.raises(DataError, match="is not in the context"):
+        placed("Le café.", "cafe")
+
+
 def test_places_that_are_mended_and_that_cannot_be():
     assert placed(CONTEXT, "London", 3) == (51, 57, "wrong answer_start")
     assert placed(CONTEXT, "London") == (51, 57, "")
     assert placed(CONTEXT, "Ada")[:2] == (0, 3) and "first of several" in placed(CONTEXT, "Ada")[2]
-    assert placed(CONTEXT, "London ", 51) == (51, 57, "wrong answer_start")
+    assert placed(CONTEXT, "London ", 51) == (51, 57, "")
+    assert placed(CONTEXT, "London ", 50) == (51, 57, "wrong answer_start")
     with pytest.raises(DataError, match="answer_start 5 is wrong, and 'Ada' stands in 2 places"):
         placed(CONTEXT, "Ada", 5)
     with pytest.raises(DataError, match="'Byron' is not in the context"):

@@ -34,7 +34,7 @@ def parquet(tmp_path):
         "text": ["很好", None, "bad"],
         "stars": [5, 3, 1],
         "labels": [["a", "b"], [], None],
-        "part": [0.5, 1.0, 2.0],
+        "part": [0.5, 1.0, float("nan")],
     }
     pyarrow.parquet.write_table(pyarrow.table(table), tmp_path / "reviews.parquet", row_group_size=2)
     return tmp_path
@@ -45,6 +45,7 @@ def test_parquet_has_its_columns_as_strings_and_its_rows_as_places(parquet):
     assert [row.values["text"] for row in found] == ["很好", "bad"]
     assert found[0].values["stars"] == "5" and found[0].values["part"] == "0.5"
     assert found[0].values["labels"] == '["a", "b"]' and "labels" not in found[1].values
+    assert "part" not in found[1].values  # pandas' NaN is no value
     assert [row.place for row in found] == ["reviews.parquet:1", "reviews.parquet:3"]
     assert problems == ["reviews.parquet:2: nothing in 'text'"]
     with pytest.raises(DataError, match="no column 'review' among text, stars, labels, part"):

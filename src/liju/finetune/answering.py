@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -130,13 +131,16 @@ class Answering:
         mended: list[str] = []
         first: DataError | None = None
         for one in _given(values):
+            text = one["text"]
             try:
-                begin, end, what = placed(values["context"], one["text"], one["start"])
+                begin, end, what = placed(values["context"], text, one["start"])
                 mended += [what] if what else []
+                same = text.strip() == values["context"][begin:end]
+                text = text if same else values["context"][begin:end]  # what is answered is the context's
             except DataError as error:
                 first, begin, end = first or error, -1, -1
                 mended.append("a reference that is not in the context, kept to score by")
-            found.append({"text": one["text"], "begin": begin, "end": end})
+            found.append({"text": text, "begin": begin, "end": end})
         if first is not None and all(one["begin"] < 0 for one in found):
             raise first
         kept = {name: values[name] for name in ("question", "context", "id") if name in values}
@@ -381,10 +385,10 @@ def _given(values: Mapping[str, str]) -> list[dict[str, Any]]:
             f"no answers (it has {', '.join(values)})",
             hint='answers = [{"text": "...", "answer_start": 12}], [] where there is none; or an answer',
         )
-    start = values.get("start", "-1").strip()
-    if not start.removeprefix("-").isdecimal():
+    start = values.get("start", "").strip() or "-1"
+    if not re.fullmatch(r"-?[0-9]+(\.0*)?", start):
         raise DataError(f"start: {start!r} is no whole number", hint="count characters from 0")
-    return answers_of([{"text": values["answer"], "start": int(start)}])
+    return answers_of([{"text": values["answer"], "start": int(start.partition(".")[0])}])
 
 
 def _references(values: Mapping[str, str]) -> list[str]:

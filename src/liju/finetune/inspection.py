@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from liju.finetune.duplicates import letters, near_pairs
 from liju.finetune.examples import Example, ExampleSet
+from liju.finetune.repeats import judged
 from liju.ngram import NgramClassifier
 from liju.samples import key_of
 from liju.vocab import Tokenizer
@@ -34,6 +36,7 @@ def inspect(examples: ExampleSet, tokenizer: Tokenizer, max_length: int) -> dict
         "looked_at": len(train),
         "lengths": _lengths(train, tokenizer, max_length),
         "labels": dict(labels.most_common()),
+        "odd_labels": _odd_labels(list(labels)),
         "between": _between(train, _some(examples.test)),
         "contradictions": _contradictions(train),
     }
@@ -96,17 +99,49 @@ def _between(train: Sequence[Example], test: Sequence[Example]) -> dict[str, Any
 
 
 def _contradictions(train: Sequence[Example]) -> dict[str, Any]:
-    """Training examples with the same letters and another label."""
+    """Training examples with the same letters and another label, other labels or tags, or another score."""
     groups: dict[str, list[Example]] = {}
     for example in train:
-        if "label" in example.values and letters(example.input):
+        if judged(example) and letters(example.input):
             groups.setdefault(letters(example.input), []).append(example)
     rows = []
     for members in groups.values():
-        if len({example["label"] for example in members}) > 1:
-            places = ", ".join(f"{example.place} {example['label']!r}" for example in members[:4])
+        if any(_judgement(example) != _judgement(members[0]) for example in members[1:]):
+            places = ", ".join(f"{example.place} {_answer(example)!r:.60}" for example in members[:4])
             rows.append({"places": places, "text": _short(members[0])})
     return {"count": len(rows), "examples": rows[:SHOWN]}
+
+
+def _judgement(example: Example) -> dict[str, Any]:
+    """How an example is judged; of tags those of words with letters."""
+    found = judged(example)
+    if "tags" in found and "words" in example.values:
+        pairs = zip(example["words"].split(), example["tags"].split(), strict=False)
+        found["tags"] = [(letters(word), tag) for word, tag in pairs if letters(word)]
+    return found
+
+
+def _answer(example: Example) -> str:
+    return " ".join(example[name] for name in judged(example))
+
+
+# What tables and programs write where there is nothing.
+_NOTHING = ("nan", "none", "null", "n/a", "na", "nil")
+
+
+def _odd_labels(labels: Sequence[str]) -> list[list[str]]:
+    """Labels that may be one label (1 and 1.0, True and true), and each that may mean that there is none.
+
+    >>> _odd_labels(["1", "1.0", "good", "Good ", "nan", "2"])
+    [['1', '1.0'], ['good', 'Good '], ['nan']]
+    """
+    groups: dict[str, list[str]] = {}
+    for label in labels:
+        plain = letters(label) or label
+        with suppress(ValueError):
+            plain = f"{float(label):g}"
+        groups.setdefault(plain, []).append(label)
+    return [group for group in groups.values() if len(group) > 1 or group[0].strip().casefold() in _NOTHING]
 
 
 def doubtful(examples: Sequence[Example], parts: int = 5, order: int = 4) -> dict[str, Any]:
@@ -189,6 +224,10 @@ def told(found: dict[str, Any]) -> list[str]:
         lines.append(
             f"labels: {shown}{more}" + (f"; {ratio:.0f} to 1: see finetune.balance" if ratio >= 5 else "")
         )
+    for group in found.get("odd_labels", [])[:3]:
+        shown = ", ".join(f"{name!r} {labels[name]:,}" for name in group[:4])
+        what = "labels that may be one" if len(group) > 1 else "a label that may mean that there is none"
+        lines.append(f"{what}: {shown}")
     if between["same"] or between["near"]:
         first = between["examples"][0]
         lines.append(
@@ -198,7 +237,8 @@ def told(found: dict[str, Any]) -> list[str]:
     contradictions = found["contradictions"]
     if contradictions["count"]:
         first = contradictions["examples"][0]
-        lines.append(f"same words, another label: {contradictions['count']:,}, e.g. {first['places']}")
+        other = "label" if labels else "answer"
+        lines.append(f"same words, another {other}: {contradictions['count']:,}, e.g. {first['places']}")
     doubt = found.get("doubtful")
     if doubt and doubt["count"]:
         first = doubt["examples"][0]

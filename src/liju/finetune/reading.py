@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from liju.config import Source
 from liju.errors import DataError, did_you_mean
 from liju.text import Problem, Row, rows
+from liju.text.composed import composed
 
 if TYPE_CHECKING:
     from liju.finetune.examples import ExampleSet
@@ -38,12 +38,12 @@ class Example:
     def input(self) -> str:
         """What a model sees of it, as one string: examples with equal inputs are the same example. In one
         Unicode form, since the vocabulary makes no difference between them."""
-        return _composed("\x1f".join(self.values[name] for name in _INPUT if name in self.values))
+        return composed("\x1f".join(self.values[name] for name in _INPUT if name in self.values))
 
     @property
     def group(self) -> str:
         """What must not stand on both sides of a split: the context of a question, else the whole input."""
-        return _composed(self.values["context"]) if "context" in self.values else self.input
+        return composed(self.values["context"]) if "context" in self.values else self.input
 
 
 class Unusable(DataError):
@@ -76,7 +76,7 @@ def example_of(
         column = (fields or {}).get(name, name)
         value = _value(row.values, column)
         # What is compared to the letter is compared in one Unicode form.
-        value = _composed(value) if name in ("label", "labels", "tags") else value
+        value = composed(value) if name in ("label", "labels", "tags") else value
         if value.strip():
             values[name] = value if from_row else value.strip()
         elif name in needed and not (name in may_be_empty and column in row.values):
@@ -92,10 +92,6 @@ def example_of(
         except DataError as error:
             raise Unusable(f"{row.place}: {error.message}", error.hint, "bad example") from None
     return Example(values, row.place), mended
-
-
-def _composed(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
 
 
 def known_fields(fields: Mapping[str, str], known: Sequence[str]) -> None:

@@ -120,7 +120,8 @@ def _values(file: File, number: int, value: Any, required: list[str]) -> Record 
     """The fields of an object as strings."""
     if not isinstance(value, dict):
         return Problem(file.name, str(number), "not a JSON object", "bad row")
-    values = {key: _string(item) for key, item in value.items() if item is not None}
+    # NaN is what pandas writes where there is nothing.
+    values = {key: _string(item) for key, item in value.items() if item is not None and item == item}
     missing = [name for name in required if name not in values]
     if missing:
         has = ", ".join(values) or "nothing"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from liju.errors import DataError
+from liju.text.composed import places_of
 
 __all__ = ["LARGEST", "Question", "answers_of", "is_squad", "placed", "questions"]
 
@@ -145,9 +147,11 @@ def answers_of(value: Any) -> list[dict[str, Any]]:
                 f"answers: {json.dumps(one, ensure_ascii=False):.60} is no answer",
                 hint='{"text": "...", "answer_start": 12}; answers = [] says that there is none',
             )
-        if type(start) is not int:
+        start = -1 if start is None else start
+        # A table with a gap in the column makes numbers such as 28.0 of all others.
+        if isinstance(start, bool) or not isinstance(start, int | float) or not float(start).is_integer():
             raise DataError(f"answers: answer_start {start!r} of {text!r:.60} is no whole number")
-        found.append({"text": text, "start": start})
+        found.append({"text": text, "start": int(start)})
     return found
 
 
@@ -155,32 +159,41 @@ def placed(context: str, text: str, start: int = -1) -> tuple[int, int, str]:
     """Where an answer stands in its context, (begin, end) in characters without the space around it, and what
     had to be mended: a wrong `start` where the text occurs once, or none given where it occurs several times.
 
-    Raises DataError where it does not occur, or a wrong `start` does not say which of several is meant.
+    An answer in another Unicode form than its context is found too. Raises DataError where it does not occur,
+    or a wrong `start` does not say which of several is meant.
 
     >>> placed("Ada wrote it. Ada!", "Ada", 14), placed("Ada wrote it.", "wrote ", 2)
     ((14, 17, ''), (4, 9, 'wrong answer_start'))
     >>> placed("Ada wrote it. Ada!", "Ada")
     (0, 3, 'no answer_start, the first of several places taken')
     """
-    lead, mended = len(text) - len(text.lstrip()), ""
-    if start < 0 or context[start : start + len(text)] != text:
-        first, times = context.find(text), context.count(text)
-        if not times:  # the space around it may be another
-            text, lead = text.strip(), 0
-            first, times = context.find(text), context.count(text)
-        if not times:
-            raise DataError(
-                f"the answer {text!r:.60} is not in the context", hint="it must stand there, letter by letter"
-            )
-        if times > 1 and start >= 0:
-            raise DataError(
-                f"answer_start {start} is wrong, and {text!r:.60} stands in {times} places",
-                hint="count characters from 0",
-            )
-        if start >= 0:
-            mended = "wrong answer_start"
-        elif times > 1:
-            mended = "no answer_start, the first of several places taken"
-        start = first
-    begin = start + lead
-    return begin, begin + len(text.strip()), mended
+    if start >= 0 and context[start : start + len(text)] == text:
+        begin = start + len(text) - len(text.lstrip())
+        return begin, begin + len(text.strip()), ""
+    text = text.strip() if text not in context else text  # the space around it may be another
+    found, mended = _verbatim(context, text), ""
+    if not found:
+        found, mended = places_of(context, text), "in another Unicode form (NFC, NFD)"
+    if not found:
+        raise DataError(
+            f"the answer {text!r:.60} is not in the context", hint="it must stand there, letter by letter"
+        )
+    right = [place for place in found if place[0] == start]
+    if len(found) > 1 and start >= 0 and not right:
+        raise DataError(
+            f"answer_start {start} is wrong, and {text!r:.60} stands in {len(found)} places",
+            hint="count characters from 0",
+        )
+    if start >= 0 and not right:
+        mended = "wrong answer_start"
+    elif start < 0 and len(found) > 1:
+        mended = "no answer_start, the first of several places taken"
+    begin, end = (right or found)[0]
+    return begin, end, mended
+
+
+def _verbatim(context: str, text: str) -> list[tuple[int, int]]:
+    """Where a text stands in a context to the letter, without the space around it."""
+    lead, size = len(text) - len(text.lstrip()), len(text.strip())
+    places = (match.start() + lead for match in re.finditer(re.escape(text), context))
+    return [(at, at + size) for at in places]

@@ -29,7 +29,8 @@ def table_records(file: File, required: Iterable[str] = ()) -> Iterator[Record |
             yield item
             continue
         number, row = item
-        values = {name: _string(value) for name, value in row.items() if value is not None}
+        # NaN is what pandas has where there is nothing.
+        values = {name: _string(value) for name, value in row.items() if value is not None and value == value}
         missing = [name for name in required if name not in values]
         if missing:
             yield Problem(file.name, str(number), f"nothing in {missing[0]!r}", "bad row")
