@@ -130,6 +130,51 @@ def test_columns_may_have_other_names(runs, data):
     assert error.value.hint == "did you mean 'label'?"
 
 
+def test_examples_that_were_trained_on_and_copies_are_told(runs, data, tmp_path):
+    from liju.project import open_run
+    from liju.project.leaks import examples_of
+
+    folder = runs["encoder"].parent.parent
+    trained_on = len(examples_of(open_run(folder)).train)
+    own = folder / "examples.tsv"
+    found = side_by_side([runs["encoder"]], own, resamples=20)
+    note = f"toy was trained on {trained_on} of the 40 examples: they say nothing of new ones"
+    assert found.notes == [note] == found.to_json()["notes"] and note in found.lines()
+    bundle = liju.finetune.find_bundle(runs["encoder"])
+    assert side_by_side([bundle], own, resamples=20).notes[0].startswith("bundle was trained on")
+    assert side_by_side([runs["encoder"]], data, resamples=20).notes == []
+    first, *_, last = data.read_text().splitlines()[1:]
+    other = last.replace("sea", "lake").replace("land", "sea").replace("lake", "land")
+    with data.open("a") as file:
+        file.write(f"{first}\n{first}\n{other}\n")
+    assert side_by_side([runs["encoder"]], data, resamples=20).notes == [
+        "2 of the 53 examples are of the same text with different labels, and are scored",
+        "2 of the 53 examples are copies of others, and are scored",
+    ]
+
+
+def test_a_run_whose_examples_are_gone_says_so(runs, data, tmp_path):
+    import shutil
+
+    gone = tmp_path / "elsewhere" / "runs" / "toy"
+    shutil.copytree(runs["encoder"], gone)
+    (note,) = side_by_side([gone], data, resamples=20).notes
+    assert note.startswith("which examples toy was trained on cannot be told: examples.tsv: no file matches")
+
+
+def test_bad_rows_and_columns_of_a_file_have_the_hints_of_the_command(runs, data):
+    fields = {"pair": "txet"}
+    with pytest.raises(RequestError, match=r"test\.tsv: no row has 'txet', for pair") as error:
+        side_by_side([runs["encoder"]], data, fields=fields)
+    assert error.value.hint == "did you mean 'text'?"
+    with data.open("a") as file:
+        file.write("one\ttwo\tthree\n")
+    with pytest.raises(DataError, match=r"test\.tsv:52: 3 columns") as error:
+        side_by_side([runs["encoder"]], data)
+    assert error.value.hint == "mend it, or --errors skip leaves it out"
+    assert side_by_side([runs["encoder"]], data, errors="skip", resamples=20).left_out == {"bad row": 1}
+
+
 def test_models_that_cannot_be_compared_are_refused(runs, data, tmp_path):
     with pytest.raises(RequestError, match=r"for classification, .* for translation"):
         side_by_side([runs["longer"], runs["encdec"]], data)

@@ -110,8 +110,9 @@ def test_pairs_of_files(folder):
     (folder / "a.zh").write_text("一\n多\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"a\.en:2: no source text"):
         list(rows(source, folder))
-    with pytest.raises(DataError, match=r"a\.en:3: 2 lines, and its target .* has fewer"):
+    with pytest.raises(DataError, match=r"a\.en:3: 2 lines, and its target .* has fewer") as caught:
         list(rows(source, folder, errors="skip"))
+    assert "an empty line" in caught.value.hint
 
 
 def test_gettext(folder):

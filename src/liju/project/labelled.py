@@ -1,19 +1,24 @@
-"""Labelled examples to score a model on: every one that cannot be used is named by file and line."""
+"""Labelled examples to score a model on: every one that cannot be used is named by file and line, and what
+the model was trained on, and copies, are told."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from liju.config import Source
-from liju.errors import DataError, RequestError, did_you_mean
+from liju.config import Source, read
+from liju.errors import DataError, LijuError, RequestError, did_you_mean
 from liju.finetune import Example, Loaded
 from liju.finetune.examples import check_of, example_of
-from liju.text import Problem, rows
+from liju.finetune.repeats import unique
+from liju.project.directory import Run
+from liju.project.leaks import examples_of
+from liju.text import Problem, fingerprint, rows
+from liju.text.passages import stop
 
-__all__ = ["Errors", "read_labelled"]
+__all__ = ["Errors", "notes_on", "read_labelled"]
 
 Errors = Literal["stop", "skip"]
 
@@ -36,9 +41,13 @@ def read_labelled(
     problems: list[str] = []
     left_out: Counter[str] = Counter()
     bad: list[Problem] = []
+    columns: set[str] = set()
     check = check_of(task)
     from_row, may_be_empty = getattr(task, "from_row", None), getattr(task, "may_be_empty", ())
-    for row in rows(source, errors=errors, problems=bad):
+    for row in rows(source, errors="skip", problems=bad):
+        if bad and errors == "stop":
+            break
+        columns.update(row.values)
         try:
             example, mended = example_of(row, task.needed, task.optional, fields, from_row, may_be_empty)
             check([example])
@@ -51,9 +60,49 @@ def read_labelled(
             continue
         problems += [f"{row.place}: {what}" for what in mended]
         found.append(example)
+    if bad and errors == "stop":
+        raise stop(bad[0], "--errors skip leaves it out")
+    for name, column in fields.items():
+        if columns and name in task.optional and column.partition(":")[0] not in columns:
+            hint = did_you_mean(column, columns) or f"it has {', '.join(sorted(columns))}"
+            raise RequestError(f"{source.path}: no row has {column!r}, for {name}", hint=hint)
     for problem in bad:
         problems.append(str(problem))
         left_out[problem.reason] += 1
     if not found:
         raise DataError(f"{source.path}: no usable example", hint="; ".join(problems[:3]) or "it is empty")
     return found, problems, left_out
+
+
+def notes_on(models: Mapping[str, Path], examples: Sequence[Example]) -> list[str]:
+    """What whoever reads scores on these examples should know: how many of them a model was trained on, where
+    it is that of a run, and how many are copies of others or contradict them."""
+    notes = []
+    for name, path in models.items():
+        run = path.parent.parent if path.name == "bundle" else path
+        if not (run / "run.json").exists():
+            continue  # a model folder does not say what it was trained on
+        try:
+            trained_on = {fingerprint(example.input) for example in _trained_on(run)}
+        except LijuError as error:
+            notes.append(f"which examples {name} was trained on cannot be told: {error.message}")
+            continue
+        count = sum(fingerprint(example.input) in trained_on for example in examples)
+        if count:
+            share = f"{count:,} of the {len(examples):,} examples"
+            notes.append(f"{name} was trained on {share}: they say nothing of new ones")
+    counts = unique(examples)[1]
+    for what, count in counts.items():
+        are = "copies of others" if what == "duplicate" else f"of the {what}"
+        if count:
+            notes.append(f"{count:,} of the {len(examples):,} examples are {are}, and are scored")
+    return notes
+
+
+def _trained_on(folder: Path) -> list[Example]:
+    """The examples that the model of a run directory was fine-tuned on, read again."""
+    project = read(folder / "liju.toml")
+    out = (Path(project.out) / project.name).parts
+    base = folder.resolve()
+    base = base.parents[len(out) - 1] if base.parts[-len(out) :] == out else base.parent.parent
+    return examples_of(Run(project, base, ())).train if project.finetune.task else []

@@ -23,7 +23,7 @@ from liju.evaluate import (
     paired_bootstrap,
 )
 from liju.finetune import Answer, Example, Loaded, load
-from liju.project.labelled import Errors, read_labelled
+from liju.project.labelled import Errors, notes_on, read_labelled
 from liju.project.measuring import measures_of, metric_named
 from liju.project.side_by_side_page import write_comparison
 
@@ -61,7 +61,8 @@ class Pair:
 
 @dataclass
 class Comparison:
-    """What was found. `left_out` counts examples by reason, `problems` names them by file and line."""
+    """What was found. `left_out` counts examples by reason, `problems` names them by file and line; `notes`
+    tell of examples that a model was trained on, and of copies."""
 
     task: str
     examples: list[Example]
@@ -71,6 +72,7 @@ class Comparison:
     left_out: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
     report: Path | None = None
+    notes: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
         """For people."""
@@ -80,6 +82,7 @@ class Comparison:
             told.append(f"left out: {counts}")
             told += [f"  {problem}" for problem in self.problems[:5]]
             told += [f"  and {len(self.problems) - 5:,} more"] if len(self.problems) > 5 else []
+        told += self.notes
         told += ["", *self.table.text().splitlines()]
         for pair in self.pairs:
             metric = metric_named(pair.metric)
@@ -106,6 +109,7 @@ class Comparison:
             "examples": len(self.examples),
             "left_out": dict(self.left_out),
             "problems": self.problems,
+            "notes": self.notes,
             "table": self.table.to_dict(),
             "pairs": [
                 {**vars(pair), "right": vars(pair.right) if pair.right else None} for pair in self.pairs
@@ -171,6 +175,7 @@ def side_by_side(
             **{name: system.scores[name] for name in metrics},
         )
     result = Comparison(first.task, found, systems, table, pairs, left_out, problems)
+    result.notes = notes_on(_names(models), found)
     if report is not None:
         result.report = write_comparison(
             Path(report), result, str(data.path if isinstance(data, Source) else data)

@@ -322,8 +322,8 @@ _READERS: dict[str, Callable[[File, Encoding, str, int], Items]] = {
 }
 
 
-def stop(problem: Problem) -> DataError:
-    """The error that a problem is when errors = "stop".
+def stop(problem: Problem, skip: str = "set errors = 'skip'") -> DataError:
+    """The error that a problem is when errors = "stop". `skip`: how to leave such rows out, for the hint.
 
     >>> stop(Problem("a.csv", "3", "1 column where the header has 2", "bad row")).message
     'a.csv:3: 1 column where the header has 2'
@@ -336,5 +336,6 @@ def stop(problem: Problem) -> DataError:
         "the source where there is no header",
         "not jsonl": "jq -c '.[]' FILE writes one object a line",
         "damaged": "fetch or compress the file again",
+        "uneven pair": "a line and its translation have the same number: where there is none, an empty line",
     }
-    return DataError(str(problem), hint=hints.get(problem.reason, "mend it, or set errors = 'skip'"))
+    return DataError(str(problem), hint=hints.get(problem.reason, f"mend it, or {skip}"))
