@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from liju.config import Source
+from liju.text import normalise, rows
 from liju.text.encoding import Damaged, byte_chunks, detect, text_chunks
 
 CHINESE = "这是一个例句，用来测试编码。\n第二行也要读对。\n" * 7
@@ -52,6 +54,42 @@ def test_first_bad_byte_is_named(tmp_path):
     found = detect(write(tmp_path / "b.txt", b"caf\xe9s and na\xefve r\xe9sum\xe9s\n" * 5))
     assert (found.name, found.bad) == ("utf-8", 3)
     assert detect(write(tmp_path / "c.txt", "截断".encode()[:-1])).bad == 3
+
+
+def test_a_bad_byte_of_gb18030_costs_its_line_and_not_the_file(tmp_path):
+    good = [f"第{i}个例句，说的是天气。,好" for i in range(30)]
+    data = (
+        "\n".join(["text,label", *good]).encode("gbk")
+        + b"\nbro\xff\xffken,\xba\xc3\n"
+        + "又一个,坏\n".encode("gbk")
+    )
+    found = detect(write(tmp_path / "a.csv", data))
+    assert (found.name, found.bad) == ("gb18030", data.index(b"\xff"))
+    problems = []
+    rows_of = list(rows(Source(path="a.csv"), tmp_path, errors="skip", problems=problems))
+    assert [row.values["text"] for row in rows_of] == [line.split(",")[0] for line in good] + ["又一个"]
+    where = f"(the first at byte {found.bad})"
+    assert [str(problem) for problem in problems] == [f"a.csv:32: bytes that are not GB18030 {where}"]
+    # Cyrillic, Latin-1 and noise are no GB18030, whatever of them decodes.
+    russian = "Все счастливые семьи похожи друг на друга, каждая несчастливая семья несчастлива по-своему.\n"
+    for encoding in ("cp1251", "koi8-r"):
+        assert detect(write(tmp_path / "b.txt", (russian * 30).encode(encoding))).name == "utf-8"
+
+
+def test_a_stray_nul_costs_its_line_and_not_the_file(tmp_path):
+    rows_in = [f"text {i},good" for i in range(60)]
+    (tmp_path / "a.csv").write_text("\n".join(["text,label", *rows_in, "a\0b,good", "c,bad"]))
+    (tmp_path / "a.jsonl").write_text(
+        "\n".join(f'{{"text": "line {i}{"x" * 20}"}}' for i in range(60)) + '\n{"text": "\\u0000"}\n'
+    )
+    problems = []
+    for name, count in (("a.csv", 61), ("a.jsonl", 60)):
+        assert len(list(rows(Source(path=name), tmp_path, errors="skip", problems=problems))) == count
+    assert [str(problem) for problem in problems] == [
+        "a.csv:62: a NUL character in it",
+        "a.jsonl:61: a NUL character in it",
+    ]
+    assert normalise("a\0b")[0] == "ab"  # and in running text it is left out
 
 
 @pytest.mark.parametrize("before", [0, 1, 2, 3, 4])

@@ -143,6 +143,27 @@ def _looks_like_gb(window: bytes) -> bool:
     return bool(beyond) and common >= 0.5 * len(beyond)
 
 
+def _is_damaged_gb(window: bytes) -> bool:
+    """GB18030 with few bad bytes: nearly all of it are the common characters. Cyrillic read as it has a bad
+    byte in every other word."""
+    text = window.decode("gb18030", "replace").strip("\ufffd")
+    beyond = [character for character in text if character > "\x7f" and character != "\ufffd"]
+    common = sum(len(character.encode("gb2312", "ignore")) > 0 for character in beyond)
+    return common >= 0.9 * len(beyond) and len(beyond) >= 20 * text.count("\ufffd")
+
+
+def _has_stray_nuls(head: bytes) -> bool:
+    """Text in UTF-8 with a NUL or two in it, as against a binary file."""
+    controls = sum(byte < 32 and byte not in b"\t\n\v\f\r" for byte in head)
+    if controls != head.count(0) or 200 * controls > len(head):
+        return False
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _looks_like_utf16(window: bytes) -> str:
     """utf-16-le or utf-16-be where that gives plausible text, else nothing. Only for bytes with NULs: any two
     ASCII letters are a Han character in UTF-16."""
@@ -162,7 +183,8 @@ def _looks_like_utf16(window: bytes) -> str:
 def detect(path: str | Path, html: bool = False) -> Encoding:
     """How to decode a file: a byte order mark, else strict trials of UTF-8, GB18030 and UTF-16.
 
-    The whole file is tried, in chunks. Where none fits, it is UTF-8 and `bad` is the first bad byte.
+    The whole file is tried, in chunks. Where none fits, it is UTF-8, or GB18030 if all but a few bytes are,
+    and `bad` is the first bad byte.
     With `html` a declared charset comes before the guess of GB18030. Raises OSError.
 
     >>> import tempfile, pathlib
@@ -187,7 +209,8 @@ def detect(path: str | Path, html: bool = False) -> Encoding:
         name = _looks_like_utf16(head)
         if name and _first_bad(path, name) is None:
             return Encoding(name)
-        return Encoding(problem=f"binary file (a NUL at byte {head.index(0)})")
+        if not _has_stray_nuls(head):
+            return Encoding(problem=f"binary file (a NUL at byte {head.index(0)})")
     bad = _first_bad(path, "utf-8")
     if bad is None:
         return Encoding("utf-8")
@@ -202,8 +225,10 @@ def detect(path: str | Path, html: bool = False) -> Encoding:
                 return Encoding(name)
         except LookupError:
             pass
-    if _looks_like_gb(window) and _first_bad(path, "gb18030") is None:
-        return Encoding("gb18030")
+    if _looks_like_gb(window):
+        first = _first_bad(path, "gb18030")
+        if first is None or _is_damaged_gb(_window(path, first)):
+            return Encoding("gb18030", bad=first)
     return Encoding("utf-8", bad=bad)
 
 

@@ -296,7 +296,7 @@ def _whole(file: File, encoding: Encoding, most: int = RECORD) -> str | Problem:
             return Problem(file.name, "", f"more than {most} characters", "too long", fatal=True)
     text = "".join(parts)
     if invalid(text):
-        what = f"byte {encoding.bad} is not UTF-8"
+        what = f"byte {encoding.bad} is not {encoding.name.removesuffix('-sig').upper()}"
         return Problem(file.name, "", what, "invalid bytes", fatal=True)
     return text
 

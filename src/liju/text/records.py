@@ -19,6 +19,7 @@ __all__ = ["RECORD", "Record", "invalid", "records", "whole_lines"]
 
 # Characters that one record, or one file that must be read whole, has at most.
 RECORD = 16_000_000
+NUL = "a NUL character in it"
 
 Record = tuple[int, dict[str, str]]
 _INVALID = re.compile("[\ud800-\udfff]")
@@ -34,7 +35,8 @@ def invalid(text: str) -> bool:
 def bad_bytes(file: File, encoding: Encoding, line: int) -> Problem:
     """The problem of a line with such bytes."""
     first = f" (the first at byte {encoding.bad})" if encoding.bad is not None else ""
-    return Problem(file.name, str(line), f"bytes that are not UTF-8{first}", "invalid bytes")
+    name = encoding.name.removesuffix("-sig").upper()
+    return Problem(file.name, str(line), f"bytes that are not {name}{first}", "invalid bytes")
 
 
 def whole_lines(chunks: Iterable[str], limit: int = RECORD) -> Iterator[tuple[int, str | None]]:
@@ -128,6 +130,8 @@ def _values(file: File, number: int, value: Any, required: list[str]) -> Record 
         return Problem(file.name, str(number), f"no field {missing[0]!r} (it has {has})", "bad row")
     if any(map(invalid, values.values())):
         return Problem(file.name, str(number), "half of a surrogate pair", "bad row")
+    if any("\0" in value for value in values.values()):
+        return Problem(file.name, str(number), NUL, "bad row")
     return number, values
 
 
@@ -165,6 +169,8 @@ def _table(file: File, encoding: Encoding, required: list[str]) -> Iterator[Reco
             yield Problem(file.name, str(number), what, "bad row")
         elif any(map(invalid, values)):
             yield bad_bytes(file, encoding, number)
+        elif any("\0" in value for value in values):
+            yield Problem(file.name, str(number), NUL, "bad row")
         else:
             yield number, dict(zip(header, values, strict=True))
 
