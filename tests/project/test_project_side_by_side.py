@@ -10,10 +10,10 @@ from project_toys import FAMILIES, folders, lines, steps_done, write
 import liju
 from liju.cli import main
 from liju.errors import DataError, RequestError
-from liju.evaluate import accuracy, bootstrap, mcnemar
+from liju.evaluate import ScoreTable, accuracy, bootstrap, mcnemar
 from liju.finetune import Classification, Example, GenerationTask, Tagging, TranslationTask
 from liju.project.measuring import measures_of, mistakes_of, sliced
-from liju.project.side_by_side import side_by_side
+from liju.project.side_by_side import Comparison, side_by_side
 
 
 @pytest.fixture(scope="module")
@@ -112,10 +112,18 @@ def test_what_cannot_be_used_is_named_counted_and_left_out_only_when_asked(runs,
     assert found.left_out == {"label not known to the models": 1, "no label": 1}
     assert [problem.split(":")[1] for problem in found.problems] == ["52", "53"]
     assert "left out: 1 label not known to the models, 1 no label" in "\n".join(found.lines())
+    page = side_by_side([runs["encoder"]], data, errors="skip", resamples=20, report=data.parent / "r.html")
+    assert "test.tsv:52: unknown label" in page.report.read_text(encoding="utf-8")
     bad = data.parent / "bad.tsv"
     bad.write_text("text\tlabel\nthe moon\tmoon\n")
     with pytest.raises(DataError, match="no usable example"):
         side_by_side([runs["encoder"]], bad, errors="skip")
+
+
+def test_repairs_are_told_where_nothing_was_left_out():
+    some = [f"a.json:#{at}: moved" for at in range(9)]
+    told = Comparison("answering", [], [], ScoreTable(["accuracy"]), [], problems=some).lines()
+    assert told[1:3] == ["mended: 9", "  a.json:#0: moved"] and "  and 5 more" in told
 
 
 def test_columns_may_have_other_names(runs, data):

@@ -60,7 +60,10 @@ def evaluate(
     if json:
         import json as codec
 
-        print(codec.dumps(opened.done["evaluate"].summary["table"], ensure_ascii=False, indent=2))
+        table, read = opened.done["evaluate"].summary["table"], opened.done["finetune"].summary["examples"]
+        left_out = {why: count for why, count in read["dropped"].items() if count}
+        found = {**table, "left_out": left_out, "problems": read["problems"]}
+        print(codec.dumps(found, ensure_ascii=False, indent=2))
         return
     where = shown_path(opened.folder)
     print(f"wrote {where}/report.html")

@@ -14,7 +14,7 @@ compare    the fine-tuned model beside simpler systems
 views      samples as the model sees them
 groups     which held-out samples are of which language and source
 by_source  the loss of a fine-tuned model on the held-out examples of each source
-story      report.html
+story      report.html; story_examples: its part about the labelled examples
 checking   what a project file will do, before it is done
 template   a project file that runs as it is
 """

@@ -18,6 +18,7 @@ from liju.project.directory import Run, wanted
 from liju.project.leaks import Kept, examples_of, inspection_of
 from liju.project.parts import TASK_TYPES, initialise, model_config, objective_of, trained
 from liju.project.steps import tokenizer_of
+from liju.project.tell import left_out_tell
 from liju.project.views import look
 from liju.samples import (
     APART,
@@ -54,6 +55,7 @@ class Check:
     samples: list[dict[str, Any]] = field(default_factory=list)
     up_to_date: dict[str, bool] = field(default_factory=dict)
     labelled: list[str] = field(default_factory=list)  # what the labelled examples are like
+    examples: dict[str, Any] = field(default_factory=dict)  # how many, what was left out and why
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -66,6 +68,7 @@ class Check:
             **self.plan.to_json(),
             "up_to_date": self.up_to_date,
             "labelled": self.labelled,
+            "examples": self.examples,
         }
 
 
@@ -127,7 +130,7 @@ def check(run: Run, seconds: float = 2.0) -> Check:
             settings.steps / max(1, steps.per_pass * scale),
             look(objective, tokenizer),
             {step.name: run.up_to_date(step.name) for step in wanted(run)},
-            _labelled(run, tokenizer),
+            *_labelled(run, tokenizer),
         )
 
 
@@ -158,8 +161,15 @@ def _measured(
     return chosen.precision, speed.tokens_per_second, batches
 
 
-def _labelled(run: Run, tokenizer: Tokenizer) -> list[str]:
-    return inspected(inspection_of(run, tokenizer)) if run.project.finetune.task else []
+def _labelled(run: Run, tokenizer: Tokenizer) -> tuple[list[str], dict[str, Any]]:
+    """What the labelled examples are like, a line each; the counts and problems of reading them."""
+    if not run.project.finetune.task:
+        return [], {}
+    examples = examples_of(run)
+    report = {**examples.report(), "problem_count": len(examples.problems)}
+    counts = f"{report['train']:,} to train on, {report['test']:,} held out"
+    told = inspected(inspection_of(run, tokenizer))
+    return [counts, *left_out_tell(report, where=""), *told], report
 
 
 def _started(run: Run, seconds: float) -> Check:
@@ -206,5 +216,5 @@ def _started(run: Run, seconds: float) -> Check:
         section.epochs,
         [],
         {step.name: run.up_to_date(step.name) for step in wanted(run)},
-        _labelled(run, tokenizer),
+        *_labelled(run, tokenizer),
     )

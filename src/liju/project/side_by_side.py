@@ -26,6 +26,7 @@ from liju.finetune import Answer, Example, Loaded, load
 from liju.project.labelled import Errors, read_labelled
 from liju.project.measuring import measures_of, metric_named
 from liju.project.side_by_side_page import write_comparison
+from liju.project.tell import named
 
 __all__ = ["Comparison", "Pair", "System", "side_by_side"]
 
@@ -78,8 +79,9 @@ class Comparison:
         if self.left_out:
             counts = ", ".join(f"{count:,} {why}" for why, count in self.left_out.items())
             told.append(f"left out: {counts}")
-            told += [f"  {problem}" for problem in self.problems[:5]]
-            told += [f"  and {len(self.problems) - 5:,} more"] if len(self.problems) > 5 else []
+        elif self.problems:
+            told.append(f"mended: {len(self.problems):,}")
+        told += named(self.problems, where=" in the report" if self.report else "")
         told += ["", *self.table.text().splitlines()]
         for pair in self.pairs:
             metric = metric_named(pair.metric)

@@ -9,11 +9,14 @@ from liju.errors import RequestError
 from liju.evaluate import Example as Shown
 from liju.evaluate import Report, Sliced, TrainedOn, confusion, write_report
 from liju.project.measuring import metric_named, mistakes_of, shown, sliced
+from liju.project.story_examples import left_out
 
 if TYPE_CHECKING:
     from liju.project.side_by_side import Comparison, Pair, System
 
 __all__ = ["write_comparison"]
+
+LISTED = 100  # problems on the page
 
 
 def write_comparison(path: Path, found: Comparison, data: str) -> Path:
@@ -38,6 +41,13 @@ def write_comparison(path: Path, found: Comparison, data: str) -> Path:
         mistakes=[Shown(**row) for row in mistakes],
         mistakes_note=says,
         trained_on=[one for system in found.systems for one in _trained_on(system)],
+        inspected=left_out(
+            {
+                "dropped": found.left_out,
+                "problems": found.problems[:LISTED],
+                "problem_count": len(found.problems),
+            }
+        ),
         facts={
             "data": data,
             "examples": f"{len(found.examples):,}",

@@ -265,7 +265,8 @@ def finetune_step(run: Run, folder: Path) -> dict[str, Any]:
     scores = losses_by_source(run, model, tokenizer, task, examples.test)
     if scores:
         Training(folder).log({"step": result.step, "evaluation": {**result.scores, **scores}})
-    summary = {**told(folder, result), "task": project.finetune.task, "examples": examples.report()}
+    read = {**examples.report(), "problem_count": len(examples.problems)}
+    summary = {**told(folder, result), "task": project.finetune.task, "examples": read}
     summary["held_out"] = {**result.scores, **scores}
     summary |= {"metric": task.metric, "inspection": seen}
     thresholds = getattr(task, "thresholds", None)

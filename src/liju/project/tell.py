@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from liju.evaluate import ScoreTable
 from liju.text import Problem
 
-__all__ = ["TELL", "shown"]
+__all__ = ["TELL", "left_out_tell", "named", "shown"]
 
 
 def text_tell(summary: dict[str, Any]) -> list[str]:
@@ -77,9 +77,7 @@ def finetune_tell(summary: dict[str, Any]) -> list[str]:
     lines = [
         f"{report['train']:,} examples to train on, {report['test']:,} held out, {summary['steps']:,} steps"
     ]
-    dropped = [f"{count:,} {reason}" for reason, count in report["dropped"].items() if count]
-    if dropped:
-        lines.append(f"left out: {', '.join(dropped)}")
+    lines += left_out_tell(report)
     lines += _losses_by(summary)
     if summary.get("best"):
         best, metric = summary["best"], summary["metric"].replace("_", " ")
@@ -88,11 +86,55 @@ def finetune_tell(summary: dict[str, Any]) -> list[str]:
         each = [f"{label} {at:.2f}" for label, at in summary["thresholds"].items()]
         more = f" and {len(each) - 6} more" if len(each) > 6 else ""
         lines.append(f"thresholds by the validation part: {', '.join(each[:6])}{more}")
-    if summary.get("too_long"):
-        lines.append(f"{summary['too_long']:,} pairs longer than model.max_length were not trained on")
-    if report.get("mended"):
-        told = ", ".join(f"{count:,} {what}" for what, count in report["mended"].items())
-        lines.append(f"mended: {told}")
+    for name, what in {"too_long": "not trained on", "shortened": "cut"}.items():
+        if summary.get(name):
+            were = (
+                "example longer than model.max_length was"
+                if summary[name] == 1
+                else ("examples longer than model.max_length were")
+            )
+            places = ", ".join(summary.get(f"{name}_at", [])[:SHOWN])
+            more = ", …" if summary[name] > SHOWN else ""
+            lines.append(f"{summary[name]:,} {were} {what}: {places}{more}")
+    return lines
+
+
+SHOWN = 4  # problems that are named on the screen; the page has more of them
+
+
+def left_out_tell(report: Mapping[str, Any], where: str = " in report.html") -> list[str]:
+    """What became of labelled examples: counts by reason, and the first problems by file and line.
+
+    `report` is that of `liju.finetune.ExampleSet`; `where` says where the further ones are named.
+
+    >>> rows = [f"a.csv:{line}: no label" for line in range(2, 9)]
+    >>> for line in left_out_tell({"dropped": {"no label": 7, "duplicate": 0}, "problems": rows}):
+    ...     print(line)
+    left out: 7 no label
+      a.csv:2: no label
+      a.csv:3: no label
+      a.csv:4: no label
+      a.csv:5: no label
+      and 3 more in report.html
+    """
+    lines = []
+    for name, counts in {"left out": report["dropped"], "mended": report.get("mended", {})}.items():
+        told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+        lines += [f"{name}: {told}"] if told else []
+    return lines + named(report["problems"], report.get("problem_count"), where)
+
+
+def named(problems: Sequence[str], count: int | None = None, where: str = "") -> list[str]:
+    """The first problems of `count`, a line each, and how many more there are and where.
+
+    >>> named(["a.csv:2: no label"]), named(["a", "b", "c", "d", "e"], 500, " in report.html")[-1]
+    (['  a.csv:2: no label'], '  and 496 more, the first of them in report.html')
+    """
+    count = len(problems) if count is None else count
+    lines = [f"  {problem}" for problem in problems[:SHOWN]]
+    if count > SHOWN:
+        listed = ", the first of them" if where and count > len(problems) else ""
+        lines.append(f"  and {count - SHOWN:,} more{listed}{where}")
     return lines
 
 
