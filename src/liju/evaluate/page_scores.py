@@ -26,6 +26,9 @@ def scores_section(report: Report) -> str:
     if table.compares:
         says.append(f"Under each number: its difference to <b>{escape(table.main)}</b>.")
         says.append("Bold: the best of its column. ±: deviation over seeds.")
+    apart = [escape(row.system) for row in table.rows if row.apart]
+    if apart:
+        says.append(f"On other examples, and so compared with none: <b>{', '.join(apart)}</b>.")
     if table.confidence is not None:
         says.append(f"“a to b”: {100 * table.confidence:g} % interval over examples (bootstrap).")
     if any(row.p_values for row in table.rows):

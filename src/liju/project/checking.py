@@ -17,6 +17,7 @@ from liju.plan import Plan, plan, probe
 from liju.project.directory import Run, wanted
 from liju.project.leaks import Kept, examples_of, inspection_of
 from liju.project.parts import TASK_TYPES, initialise, model_config, objective_of, trained
+from liju.project.splits import check_splits
 from liju.project.steps import tokenizer_of
 from liju.project.tell import left_out_tell
 from liju.project.views import look
@@ -78,6 +79,8 @@ def check(run: Run, seconds: float = 2.0) -> Check:
     Nothing is trained and no training is touched.
     """
     project = run.project
+    if project.finetune.task:
+        check_splits(run)
     if project.model.path:
         return _started(run, seconds)
     tokenizer = tokenizer_of(run)

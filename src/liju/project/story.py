@@ -94,8 +94,9 @@ def write_story(run: Run) -> Path:
     if "evaluate" in found:
         summary = found["evaluate"].summary
         report.scores = ScoreTable.from_dict(summary["table"])
+        whole = "Every system" + (" but one" if any(row.apart for row in report.scores.rows) else "")
         report.scores_note = (
-            "Every system saw the same training examples and is scored on the same held-out ones."
+            f"{whole} saw the same training examples and is scored on the same held-out ones."
         )
         mistakes = summary.get("mistakes", {"says": "", "rows": []})
         report.mistakes = [Example(**row) for row in mistakes["rows"]]
