@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from liju.cli.story import say_next, shown_path, step
+from liju.cli.strict_json import dumps
 
 __all__ = ["evaluate"]
 
@@ -58,12 +59,10 @@ def evaluate(
     _several(words)
     opened = step(words, "evaluate", resume, quiet or json)
     if json:
-        import json as codec
-
         table, read = opened.done["evaluate"].summary["table"], opened.done["finetune"].summary["examples"]
         left_out = {why: count for why, count in read["dropped"].items() if count}
         found = {**table, "left_out": left_out, "problems": read["problems"]}
-        print(codec.dumps(found, ensure_ascii=False, indent=2))
+        print(dumps(found, indent=2))
         return
     where = shown_path(opened.folder)
     print(f"wrote {where}/report.html")
@@ -106,9 +105,7 @@ def _side_by_side(
         tell=(lambda line: None) if quiet or json else (lambda line: print(line, file=sys.stderr)),
     )
     if json:
-        import json as codec
-
-        print(codec.dumps(found.to_json(), ensure_ascii=False, indent=2))
+        print(dumps(found.to_json(), indent=2))
         return
     if not quiet:
         print("\n".join(found.lines()))
