@@ -138,13 +138,16 @@ def test_columns_may_have_other_names(runs, data):
     assert error.value.hint == "did you mean 'label'?"
 
 
-def test_models_that_cannot_be_compared_are_refused(runs, data, tmp_path):
+def test_models_that_cannot_be_compared_are_refused(runs, data, tmp_path, capsys):
     with pytest.raises(RequestError, match=r"for classification, .* for translation"):
         side_by_side([runs["longer"], runs["encdec"]], data)
     with pytest.raises(RequestError, match="named twice"):
         side_by_side([runs["encoder"], runs["encoder"]], data)
     with pytest.raises(RequestError, match="no model"):
         side_by_side([], data)
+    for number in ("0", "-1"):  # before a model is loaded
+        assert main(["evaluate", "nowhere", "--data", str(data), "--resamples", number]) == 2
+        assert f"error: {number} resamples tell nothing\nhint: 1 or more" in capsys.readouterr().err
     labels = tmp_path / "p"
     path = write(labels)
     text = (labels / "examples.tsv").read_text().replace("\tsea", "\tocean")

@@ -137,11 +137,13 @@ def side_by_side(
     a label that the models do not know, stops it (`errors="stop"`), or is left out, counted and named. Every
     model answers with the same settings. Nothing is trained. `report` is where the page goes, if anywhere.
 
-    Raises RequestError where the models are for different tasks or have different labels, DataError for an
-    example that cannot be used, BundleError where a path holds no model.
+    Raises RequestError where the models are for different tasks or have different labels, and for fewer than
+    one of `resamples`; DataError for an example that cannot be used, BundleError where a path holds no model.
     """
     if not models:
         raise RequestError("no model", hint="name a run directory or a model folder")
+    if resamples < 1:
+        raise RequestError(f"{resamples} resamples tell nothing", hint="1 or more; 2000 is usual")
     loaded = {name: load(path, device) for name, path in _names(models).items()}
     first = next(iter(loaded.values()))
     _same_task(loaded)

@@ -11,9 +11,18 @@ from liju.text import Problem
 __all__ = ["TELL", "left_out_tell", "named", "shown"]
 
 
+def _many(count: int, what: str) -> str:
+    """
+    >>> _many(1, "file"), _many(2000, "file")
+    ('1 file', '2,000 files')
+    """
+    return f"{count:,} {what}{'s' * (count != 1)}"
+
+
 def text_tell(summary: dict[str, Any]) -> list[str]:
     megabytes, size = summary["bytes"] / 1e6, sum(summary["characters"].values())
-    lines = [f"{summary['files']:,} files, {megabytes:.1f} MB: {summary['read']:,} documents read"]
+    files, read = _many(summary["files"], "file"), _many(summary["read"], "document")
+    lines = [f"{files}, {megabytes:.1f} MB: {read} read"]
     lines.append(f"{summary['kept']:,} kept, {size:,} characters")
     for what in ("dropped", "changed", "files_skipped"):
         if summary[what]:
@@ -21,7 +30,7 @@ def text_tell(summary: dict[str, Any]) -> list[str]:
             lines.append(f"{what.replace('_', ' ')}: " + ", ".join(f"{n:,} {why}" for why, n in counts))
     lines.append(f"{summary['train']:,} to train on, {summary['held_out']:,} held out")
     if summary["problem_count"]:
-        lines.append(f"{summary['problem_count']:,} problems, e.g.")
+        lines.append(f"{_many(summary['problem_count'], 'problem')}, e.g.")
         for problem in summary["problems"][:3]:
             lines.append("  " + str(Problem(**problem)))
     return lines
@@ -39,7 +48,7 @@ def vocab_tell(summary: dict[str, Any]) -> list[str]:
 
 def samples_tell(summary: dict[str, Any]) -> list[str]:
     lines = [
-        f"{name}: {summary[split]['tokens']:,} tokens of {summary[split]['documents']:,} documents"
+        f"{name}: {summary[split]['tokens']:,} tokens of {_many(summary[split]['documents'], 'document')}"
         for split, name in (("train", "to train on"), ("held_out", "held out"))
         if split in summary
     ]
@@ -51,7 +60,8 @@ def samples_tell(summary: dict[str, Any]) -> list[str]:
 def pretrain_tell(summary: dict[str, Any]) -> list[str]:
     if "from" in summary:
         return [f"{summary['parameters']:,} parameters of {summary['from']}, as they are"]
-    lines = [f"{summary['parameters']:,} parameters, {summary['objective']}, {summary['steps']:,} steps"]
+    steps = _many(summary["steps"], "step")
+    lines = [f"{summary['parameters']:,} parameters, {summary['objective']}, {steps}"]
     if summary.get("held_out"):
         shown = ("loss", "words_accuracy", "next_sentence_accuracy", "bits_per_byte")
         found = [f"{name} {summary['held_out'][name]:.3f}" for name in shown if name in summary["held_out"]]
@@ -74,9 +84,8 @@ def _losses_by(summary: dict[str, Any]) -> list[str]:
 
 def finetune_tell(summary: dict[str, Any]) -> list[str]:
     report = summary["examples"]
-    lines = [
-        f"{report['train']:,} examples to train on, {report['test']:,} held out, {summary['steps']:,} steps"
-    ]
+    train, steps = _many(report["train"], "example"), _many(summary["steps"], "step")
+    lines = [f"{train} to train on, {report['test']:,} held out, {steps}"]
     lines += left_out_tell(report)
     lines += _losses_by(summary)
     if summary.get("best"):
@@ -88,14 +97,11 @@ def finetune_tell(summary: dict[str, Any]) -> list[str]:
         lines.append(f"thresholds by the validation part: {', '.join(each[:6])}{more}")
     for name, what in {"too_long": "not trained on", "shortened": "cut"}.items():
         if summary.get(name):
-            were = (
-                "example longer than model.max_length was"
-                if summary[name] == 1
-                else ("examples longer than model.max_length were")
-            )
+            were = "was" if summary[name] == 1 else "were"
+            told = f"{_many(summary[name], 'example')} longer than model.max_length {were} {what}"
             places = ", ".join(summary.get(f"{name}_at", [])[:SHOWN])
             more = ", …" if summary[name] > SHOWN else ""
-            lines.append(f"{summary[name]:,} {were} {what}: {places}{more}")
+            lines.append(f"{told}: {places}{more}")
     return lines
 
 
