@@ -8,6 +8,7 @@ from project_toys import lines, write
 
 from liju.cli import main
 from liju.errors import DataError
+from liju.evaluate import calibration
 from liju.finetune import load
 from liju.project import check, do, open_run
 from liju.project.labelled import read_labelled
@@ -137,6 +138,12 @@ def test_thresholds_go_from_the_validation_part_to_the_report(tuned):
     for line in answers:
         row = json.loads(line)["answer"]
         assert row["labels"] == [label for label, p in row["scores"].items() if p > thresholds[label]]
+    rows = [json.loads(line) for line in answers]
+    asked = [(p, label in row["labels"]) for row in rows for label, p in row["answer"]["scores"].items()]
+    error = calibration([p for p, _ in asked], [there for _, there in asked], bins=10).error
+    found = json.loads((folder / steps["evaluate"] / "done.json").read_text())["summary"]["calibration"]
+    assert found["error"] == pytest.approx(error) and f"calibration error {100 * error:.1f} %" in page
+    assert "Each label of each text" in page
     summary = json.loads((folder / steps["finetune"] / "done.json").read_text())["summary"]
     assert summary["examples"]["dropped"]["label not trained on"] == 1
 
@@ -191,6 +198,7 @@ def test_check_counts_and_names_it_too(mixed):
 def test_so_does_the_table_for_programs(mixed, capsys):
     assert main(["evaluate", str(mixed[0]), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
+    assert 0 <= found["calibration_error"] <= 1
     assert found["left_out"]["no label"] == 3 and "duplicate" not in found["left_out"]
     assert any(one.startswith("test.tsv:3: label 'sky'") for one in found["problems"])
 

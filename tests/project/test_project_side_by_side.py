@@ -10,9 +10,9 @@ from project_toys import FAMILIES, folders, lines, steps_done, write
 import liju
 from liju.cli import main
 from liju.errors import DataError, RequestError
-from liju.evaluate import ScoreTable, accuracy, bootstrap, mcnemar
-from liju.finetune import Classification, Example, GenerationTask, Tagging, TranslationTask
-from liju.project.measuring import measures_of, mistakes_of, sliced
+from liju.evaluate import ScoreTable, accuracy, bootstrap, calibration, mcnemar
+from liju.finetune import Answering, Classification, Example, GenerationTask, Tagging, TranslationTask
+from liju.project.measuring import calibration_of, measures_of, mistakes_of, sliced
 from liju.project.side_by_side import Comparison, side_by_side
 
 
@@ -58,6 +58,8 @@ def test_each_is_scored_as_it_is_alone_and_compared_in_pairs(runs, data, tmp_pat
     assert row.intervals["accuracy"] == bootstrap(found.systems[1].measures["accuracy"], resamples=300)
     page = (tmp_path / "r.html").read_text()
     assert "toy beside longer" in page and "by length" in page and "expected and answered, longer" in page
+    sure = [one["score"] for one in found.systems[1].answers]
+    assert f"calibration error {100 * calibration(sure, right[1], 10).error:.1f} %, longer" in page
     told = "\n".join(found.lines())
     assert "50 examples, classification" in told and "McNemar p" in told
     assert json.loads(json.dumps(found.to_json()))["pairs"][0]["right"]["only_first"] == pair.right.only_first
@@ -256,3 +258,17 @@ def test_the_report_of_a_run_has_intervals_slices_and_what_was_trained_on(tmp_pa
         "% interval",
     ):
         assert words in page, words
+
+
+def test_who_says_how_sure_it_is_is_asked_whether_it_is_right():
+    task = Answering(64, unanswerable=True)
+    values = {"question": "q", "context": "a b", "answers": '[{"text": "a", "begin": 0, "end": 1}]'}
+    none = {**values, "answers": "[]"}
+    test = [Example(values, "x:1"), Example(none, "x:2")]
+    answers = [{"text": "b", "begin": 2, "end": 3, "score": 0.9}, {"text": "", "score": 1.0 + 1e-12}]
+    found, asked = calibration_of(task, answers, test)
+    assert found is not None and found.error == pytest.approx(0.45) and "to the letter" in asked
+    assert calibration_of(task, [{"text": ""}] * 2, test) == (None, "")
+    assert calibration_of(task, [{**answers[0], "score": math.nan}] * 2, test) == (None, "")
+    words = [Example({"words": "a b", "tags": "n v", "text": "a b"}, "t:1")]
+    assert calibration_of(Tagging(["n", "v"], 8), [{"label": "n v", "score": 0.9}], words) == (None, "")

@@ -59,9 +59,11 @@ def evaluate(
     _several(words)
     opened = step(words, "evaluate", resume, quiet or json)
     if json:
-        table, read = opened.done["evaluate"].summary["table"], opened.done["finetune"].summary["examples"]
+        summary, read = opened.done["evaluate"].summary, opened.done["finetune"].summary["examples"]
         left_out = {why: count for why, count in read["dropped"].items() if count}
-        found = {**table, "left_out": left_out, "problems": read["problems"]}
+        found = {**summary["table"], "left_out": left_out, "problems": read["problems"]}
+        sure = summary.get("calibration")
+        found |= {"calibration_error": sure["error"]} if sure else {}
         print(dumps(found, indent=2))
         return
     where = shown_path(opened.folder)

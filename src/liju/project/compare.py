@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from liju.finetune.folds import cross_validate
 from liju.ngram import KneserNey
 from liju.project.directory import Stopped, write_json
 from liju.project.leaks import examples_of
-from liju.project.measuring import RESAMPLES, measures_of, mistakes_of, shown, sliced
+from liju.project.measuring import RESAMPLES, calibration_of, measures_of, mistakes_of, shown, sliced
 from liju.project.parts import TASK_TYPES, initialise, trained
 from liju.project.splits import folded_examples
 
@@ -78,6 +78,7 @@ def evaluate_step(run: Run, folder: Path) -> dict[str, Any]:
     answers = json.loads((folder / "answers.json").read_text(encoding="utf-8"))
     own_measures = measures_of(task, answers, examples.test)
     says, mistakes = mistakes_of(task, answers, examples.test, own_measures)
+    sure, asked = calibration_of(task, answers, examples.test)
     return {
         "task": task.name,
         "metric": task.metric,
@@ -89,6 +90,7 @@ def evaluate_step(run: Run, folder: Path) -> dict[str, Any]:
             for name, all_of_them, parts in sliced(own_measures, examples.test)
         ],
         "labels": getattr(task, "labels", []),
+        "calibration": {**asdict(sure), "note": asked} if sure else None,
     }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from liju.errors import RequestError
 from liju.evaluate import Example as Shown
 from liju.evaluate import Report, Sliced, TrainedOn, confusion, write_report
-from liju.project.measuring import metric_named, mistakes_of, shown, sliced
+from liju.project.measuring import calibration_of, metric_named, mistakes_of, shown, sliced
 from liju.project.story_examples import left_out
 
 if TYPE_CHECKING:
@@ -54,6 +54,9 @@ def write_comparison(path: Path, found: Comparison, data: str) -> Path:
             "left out": ", ".join(f"{count:,} {why}" for why, count in found.left_out.items()) or "nothing",
         },
     )
+    sure = {one.name: calibration_of(one.model._task, one.answers, found.examples) for one in found.systems}
+    page.calibrations = {name: error for name, (error, _) in sure.items() if error is not None}
+    page.calibration_note = next(iter(sure.values()))[1]
     labels = found.systems[0].model._task.describe().get("labels", [])
     if found.task == "classification" and len(labels) <= 30:
         want = [example["label"] for example in found.examples]

@@ -8,6 +8,7 @@ from typing import Any
 
 from liju.config import documented
 from liju.evaluate import (
+    Calibration,
     Curve,
     Example,
     Generated,
@@ -23,7 +24,6 @@ from liju.evaluate import (
     TextStory,
     TrainedOn,
     VocabStory,
-    calibration,
     confusion,
     label_scores,
     write_report,
@@ -122,10 +122,9 @@ def write_story(run: Run) -> Path:
             if len(summary["labels"]) <= 30:
                 report.confusion = confusion(got, want, summary["labels"])
             report.labels = label_scores(got, want)
-            sure = [row["answer"].get("score") for row in answers]
-            if None not in sure:
-                right = [one == other for one, other in zip(got, want, strict=True)]
-                report.calibration = calibration(sure, right, bins=10)
+        if summary.get("calibration"):
+            report.calibration = Calibration.from_dict(summary["calibration"])
+            report.calibration_note = summary["calibration"]["note"]
     report.trained_on = _trained_on(run, found)
     last = "finetune" if "finetune" in found else "pretrain"
     if last in found:
