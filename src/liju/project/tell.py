@@ -99,9 +99,8 @@ def finetune_tell(summary: dict[str, Any]) -> list[str]:
         if summary.get(name):
             were = "was" if summary[name] == 1 else "were"
             told = f"{_many(summary[name], 'example')} longer than model.max_length {were} {what}"
-            places = ", ".join(summary.get(f"{name}_at", [])[:SHOWN])
-            more = ", …" if summary[name] > SHOWN else ""
-            lines.append(f"{told}: {places}{more}")
+            first = summary.get(f"{name}_at", [""])[0]
+            lines.append(f"{told}, e.g. {first}" if first else told)
     return lines
 
 
