@@ -72,8 +72,8 @@ def calibration_of(
     >>> calibration_of(Classification(["neg", "pos"], 16), given, test)[0].error
     0.25
     """
-    sure = [answer.get("score") for answer in answers]
-    if task.name not in SURE or any(one is None or np.isnan(one) for one in sure):
+    sure = [float(answer["score"]) for answer in answers if answer.get("score") is not None]
+    if task.name not in SURE or len(sure) < len(answers) or np.isnan(sure).any():
         return None, ""
     if task.name == "multilabel":
         expected = [json.loads(example["labels"]) for example in examples]
