@@ -2,8 +2,10 @@
 
 import io
 import json
+import math
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -106,11 +108,45 @@ def test_each_step_has_a_verb(liju, here, verb):
     assert (here / "p/runs" / verb / "report.html").exists()
 
 
+@pytest.mark.parametrize(
+    ("before", "verb"),
+    [("text", "vocab"), ("vocab", "pretrain"), ("pretrain", "finetune"), ("check", "run"), ("plan", "run")],
+)
+def test_the_next_command_is_of_the_same_run(liju, here, before, verb):
+    """With what was said on the command line, quoted for a shell; without it another run would begin."""
+    overrides = ["name=again", 'text.sources=[{path="text.txt", format="lines"}]']
+    seconds = ["--seconds", "0.01"] if before in ("check", "plan") else []
+    code, out, _ = liju(before, "p", *overrides, *seconds)
+    assert code == 0
+    said = out.splitlines()[-1].removeprefix("next: ")
+    assert shlex.split(said) == ["liju", verb, "p", *overrides]
+
+
 def test_evaluate(liju, here):
     code, out, _ = liju("evaluate", "p")
     assert code == 0 and "evaluate  up to date" in out
     code, out, err = liju("evaluate", "p", "--json")
     assert code == 0 and not err and [row["system"] for row in json.loads(out)["rows"]][-1] == "fine-tuned"
+
+
+def test_json_is_read_by_every_parser(liju, here):
+    """A metric that is not defined here, and a loss that is no number, are null and not NaN."""
+    shutil.copytree(here / "p", here / "nan")
+    steps = folders(here / "nan/runs/toy")
+    record = json.loads((steps["evaluate"] / "done.json").read_text())
+    record["summary"]["table"]["rows"][-1]["values"]["accuracy"] = [math.nan]
+    (steps["evaluate"] / "done.json").write_text(json.dumps(record))
+    with (steps["pretrain"] / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"step": 3, "evaluation": {"loss": math.inf}}) + "\n")
+    for words in (["evaluate", "nan"], ["runs", "nan/runs"], ["check", "nan", "--seconds", "0.01"]):
+        code, out, err = liju(*words, "--json")
+        assert code == 0 and not err
+        documents = out.splitlines() if words[0] == "runs" else [out]
+        found = [json.loads(one, parse_constant=pytest.fail) for one in documents]
+        if words[0] == "evaluate":
+            assert found[0]["rows"][-1]["values"]["accuracy"] == [None]
+        if words[0] == "runs":
+            assert found[-1]["held_out"] is None
 
 
 @pytest.mark.parametrize(

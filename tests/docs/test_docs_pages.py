@@ -101,6 +101,16 @@ def test_the_tree_in_the_readme_is_the_tree(readme: Path):
 
 
 @pytest.mark.parametrize("folder", [EN, ZH], ids=name_of)
+def test_every_recipe_on_public_data_is_linked_by_a_page(folder: Path):
+    readme = ROOT / ("README.md" if folder == EN else "README.zh.md")
+    text = "\n".join(
+        path.read_text(encoding="utf-8") for path in [readme, *(folder / name for name in PAGES)]
+    )
+    for recipe in sorted((ROOT / "recipes" / "data").glob("*.toml")):
+        assert f"recipes/data/{recipe.name})" in text, recipe.name
+
+
+@pytest.mark.parametrize("folder", [EN, ZH], ids=name_of)
 def test_every_example_is_linked_by_a_page(folder: Path):
     text = "\n".join((folder / name).read_text(encoding="utf-8") for name in PAGES)
     for example in EXAMPLES:

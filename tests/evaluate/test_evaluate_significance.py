@@ -21,6 +21,7 @@ from liju.evaluate import (
     bleu,
     bleu_measure,
     bootstrap,
+    bootstrap_of_parts,
     chrf,
     chrf_measure,
     entity_measure,
@@ -233,3 +234,18 @@ def test_mistakes_are_told():
         bootstrap(pearson_measure([1.0, 1.0], [1.0, 2.0]))
     with pytest.raises(DataError, match="no examples"):
         mean_measure([])
+
+
+def test_the_interval_of_parts_is_that_of_their_mean():
+    """A correlation over all examples is another number than the mean of those of the parts."""
+    chance = np.random.default_rng(1)
+    parts = []
+    for level in range(4):  # within each part nothing, between them all
+        answers, expected = chance.normal(size=12) + 9 * level, chance.normal(size=12) + 9 * level
+        parts.append((answers.tolist(), expected.tolist()))
+    measures = [pearson_measure(*part) for part in parts]
+    mean = float(np.mean([measure.value for measure in measures]))
+    together = pearson_measure(*[[one for part in parts for one in part[side]] for side in (0, 1)])
+    found = bootstrap_of_parts(measures, resamples=400)
+    assert found.low < mean < found.high < 0.8 < bootstrap(together, resamples=400).low
+    assert bootstrap_of_parts(measures[:1], seed=3) == bootstrap(measures[0], seed=3)

@@ -116,3 +116,25 @@ def test_intervals_and_chances_are_shown_scaled_and_survive_json():
     assert ScoreTable.from_dict(old).confidence is None
     with pytest.raises(DataError, match="no metric 'bleu'"):
         scores.add("a", accuracy=1.0, intervals={"bleu": Interval(0, 1)})
+
+
+def test_a_row_on_other_examples_is_compared_with_none():
+    scores = ScoreTable(["accuracy"], main="ours")
+    scores.add("ours", accuracy=0.7)
+    scores.add("n-gram", accuracy=0.6)
+    scores.add("ours, 3 parts", accuracy=[0.9, 0.8, 0.9], apart=True)
+    for shown in (scores, ScoreTable.from_dict(json.loads(json.dumps(scores.to_dict())))):
+        ours, ngram, parts = shown.text().splitlines()[1:4]
+        assert "70.0 *" in ours and "60.0 (-10.0)" in ngram
+        assert "86.7 ± 5.8" in parts and "*" not in parts and "(" not in parts
+        assert "<b>86.7" not in shown.html()
+
+
+def test_one_system_has_no_best_and_no_difference():
+    scores = ScoreTable(["accuracy"], main="ours")
+    scores.add("ours", accuracy=0.7)
+    assert "best" not in scores.text() and "difference" not in scores.text()
+    assert len(scores.text().splitlines()) == 2
+    scores.rows.clear()
+    scores.add("ours", accuracy=[0.7, 0.8])
+    assert scores.text().splitlines()[-1] == "(±: deviation over seeds)"

@@ -7,7 +7,8 @@ from project_toys import folders, steps_done, write
 
 import liju
 from liju import config
-from liju.project import check, checking, open_run
+from liju.errors import DataError
+from liju.project import check, checking, do, open_run
 from liju.project.tell import shown
 
 
@@ -62,3 +63,24 @@ def test_samples_show_masks_types_and_borders(tmp_path):
     assert {0, 1} <= {piece["type"] for piece in pieces}
     assert all(piece["target"] for piece in pieces if piece["kind"] == "mask")
     assert any(caption in found.samples[0]["caption"] for caption in ("B follows A", "B is from elsewhere"))
+
+
+@pytest.mark.parametrize("does", [lambda run: check(run, seconds=0.01), do], ids=["check", "run"])
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["finetune.patience=2"], r"finetune.validation: 0.1 of \d examples leaves none to validate on"),
+        (["finetune.folds=99"], r"finetune.folds: \d distinct examples cannot be held out in 99 parts"),
+        (["finetune.folds=3", "finetune.patience=2"], "leaves none to validate on"),
+    ],
+    ids=["patience", "folds", "both"],
+)
+def test_parts_that_examples_cannot_make_are_told_before_training(tmp_path, does, overrides, says):
+    path = write(tmp_path / "p", finetune={"test": ["test.tsv"]})
+    head, *rows = (path.parent / "examples.tsv").read_text().splitlines()
+    few = [[row for row in rows if row.endswith(label)][:4] for label in ("sea", "land")]
+    (path.parent / "examples.tsv").write_text("\n".join([head, *few[0], *few[1]]) + "\n")
+    (path.parent / "test.tsv").write_text(f"{head}\na boat\tsea\na hill\tland\n")
+    with pytest.raises(DataError, match=says):
+        does(open_run(path, overrides))
+    assert not list((tmp_path / "p").glob("runs/toy/pretrain-*"))

@@ -8,6 +8,7 @@ from project_toys import folders, steps_done, write
 from liju import config
 from liju.cli import main
 from liju.errors import ConfigError, LijuError
+from liju.evaluate import ScoreTable
 from liju.finetune import Example
 from liju.project import open_run
 from liju.project import search as searching
@@ -126,19 +127,24 @@ def test_the_command_says_what_to_copy(pretrained, capsys):
 
 
 def test_folds_are_a_row_of_the_table(tmp_path):
-    path = write(tmp_path / "p", finetune={"folds": 3}, evaluate={"baselines": []})
+    path = write(tmp_path / "p", finetune={"folds": 3}, evaluate={"baselines": ["majority"]})
     steps_done(path)
     where = path.parent / "runs/toy"
     done = json.loads((folders(where)["evaluate"] / "done.json").read_text())["summary"]
     row = done["table"]["rows"][-1]
     assert row["system"] == "fine-tuned, 3 parts" and len(row["values"]["accuracy"]) == 3
-    assert row["intervals"]["accuracy"]["low"] <= row["intervals"]["accuracy"]["high"]
+    # The interval is of the mean over the parts, which is the value; other rows are of other examples.
+    for name, values in row["values"].items():
+        assert row["intervals"][name]["low"] <= sum(values) / 3 <= row["intervals"][name]["high"]
+    assert row["apart"] and "p_values" not in row
+    table = ScoreTable.from_dict(done["table"])
+    assert not any(table.cell(table.rows[-1], column).compared for column in table.columns)
     run = open_run(path, tell=lambda line: None)
     found = examples_of(run)
     # What is held out in some part is not in the pre-training text.
     assert len(found.train) + len(found.test) == len(evaluation_texts(run)) == 40
     page = (where / "report.html").read_text()
-    assert "Labelled examples" in page and "3 parts" in page
+    assert "Labelled examples" in page and "3 parts" in page and "Every system but one saw" in page
 
 
 def test_a_project_starts_from_a_model_folder(pretrained, tmp_path):

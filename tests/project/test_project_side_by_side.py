@@ -10,10 +10,10 @@ from project_toys import FAMILIES, folders, lines, steps_done, write
 import liju
 from liju.cli import main
 from liju.errors import DataError, RequestError
-from liju.evaluate import accuracy, bootstrap, mcnemar
-from liju.finetune import Classification, Example, GenerationTask, Tagging, TranslationTask
-from liju.project.measuring import measures_of, mistakes_of, sliced
-from liju.project.side_by_side import side_by_side
+from liju.evaluate import ScoreTable, accuracy, bootstrap, calibration, mcnemar
+from liju.finetune import Answering, Classification, Example, GenerationTask, Tagging, TranslationTask
+from liju.project.measuring import calibration_of, measures_of, mistakes_of, sliced
+from liju.project.side_by_side import Comparison, side_by_side
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +58,8 @@ def test_each_is_scored_as_it_is_alone_and_compared_in_pairs(runs, data, tmp_pat
     assert row.intervals["accuracy"] == bootstrap(found.systems[1].measures["accuracy"], resamples=300)
     page = (tmp_path / "r.html").read_text()
     assert "toy beside longer" in page and "by length" in page and "expected and answered, longer" in page
+    sure = [one["score"] for one in found.systems[1].answers]
+    assert f"calibration error {100 * calibration(sure, right[1], 10).error:.1f} %, longer" in page
     told = "\n".join(found.lines())
     assert "50 examples, classification" in told and "McNemar p" in told
     assert json.loads(json.dumps(found.to_json()))["pairs"][0]["right"]["only_first"] == pair.right.only_first
@@ -112,10 +114,18 @@ def test_what_cannot_be_used_is_named_counted_and_left_out_only_when_asked(runs,
     assert found.left_out == {"label not known to the models": 1, "no label": 1}
     assert [problem.split(":")[1] for problem in found.problems] == ["52", "53"]
     assert "left out: 1 label not known to the models, 1 no label" in "\n".join(found.lines())
+    page = side_by_side([runs["encoder"]], data, errors="skip", resamples=20, report=data.parent / "r.html")
+    assert "test.tsv:52: unknown label" in page.report.read_text(encoding="utf-8")
     bad = data.parent / "bad.tsv"
     bad.write_text("text\tlabel\nthe moon\tmoon\n")
     with pytest.raises(DataError, match="no usable example"):
         side_by_side([runs["encoder"]], bad, errors="skip")
+
+
+def test_repairs_are_told_where_nothing_was_left_out():
+    some = [f"a.json:#{at}: moved" for at in range(9)]
+    told = Comparison("answering", [], [], ScoreTable(["accuracy"]), [], problems=some).lines()
+    assert told[1:3] == ["mended: 9", "  a.json:#0: moved"] and "  and 5 more" in told
 
 
 def test_columns_may_have_other_names(runs, data):
@@ -137,9 +147,11 @@ def test_examples_that_were_trained_on_and_copies_are_told(runs, data, tmp_path)
     folder = runs["encoder"].parent.parent
     trained_on = len(examples_of(open_run(folder)).train)
     own = folder / "examples.tsv"
-    found = side_by_side([runs["encoder"]], own, resamples=20)
+    page = tmp_path / "page.html"
+    found = side_by_side([runs["encoder"]], own, resamples=20, report=page)
     note = f"toy was trained on {trained_on} of the 40 examples: they say nothing of new ones"
     assert found.notes == [note] == found.to_json()["notes"] and note in found.lines()
+    assert note in page.read_text()
     bundle = liju.finetune.find_bundle(runs["encoder"])
     assert side_by_side([bundle], own, resamples=20).notes[0].startswith("bundle was trained on")
     assert side_by_side([runs["encoder"]], data, resamples=20).notes == []
@@ -175,13 +187,16 @@ def test_bad_rows_and_columns_of_a_file_have_the_hints_of_the_command(runs, data
     assert side_by_side([runs["encoder"]], data, errors="skip", resamples=20).left_out == {"bad row": 1}
 
 
-def test_models_that_cannot_be_compared_are_refused(runs, data, tmp_path):
+def test_models_that_cannot_be_compared_are_refused(runs, data, tmp_path, capsys):
     with pytest.raises(RequestError, match=r"for classification, .* for translation"):
         side_by_side([runs["longer"], runs["encdec"]], data)
     with pytest.raises(RequestError, match="named twice"):
         side_by_side([runs["encoder"], runs["encoder"]], data)
     with pytest.raises(RequestError, match="no model"):
         side_by_side([], data)
+    for number in ("0", "-1"):  # before a model is loaded
+        assert main(["evaluate", "nowhere", "--data", str(data), "--resamples", number]) == 2
+        assert f"error: {number} resamples tell nothing\nhint: 1 or more" in capsys.readouterr().err
     labels = tmp_path / "p"
     path = write(labels)
     text = (labels / "examples.tsv").read_text().replace("\tsea", "\tocean")
@@ -290,3 +305,17 @@ def test_the_report_of_a_run_has_intervals_slices_and_what_was_trained_on(tmp_pa
         "% interval",
     ):
         assert words in page, words
+
+
+def test_who_says_how_sure_it_is_is_asked_whether_it_is_right():
+    task = Answering(64, unanswerable=True)
+    values = {"question": "q", "context": "a b", "answers": '[{"text": "a", "begin": 0, "end": 1}]'}
+    none = {**values, "answers": "[]"}
+    test = [Example(values, "x:1"), Example(none, "x:2")]
+    answers = [{"text": "b", "begin": 2, "end": 3, "score": 0.9}, {"text": "", "score": 1.0 + 1e-12}]
+    found, asked = calibration_of(task, answers, test)
+    assert found is not None and found.error == pytest.approx(0.45) and "to the letter" in asked
+    assert calibration_of(task, [{"text": ""}] * 2, test) == (None, "")
+    assert calibration_of(task, [{**answers[0], "score": math.nan}] * 2, test) == (None, "")
+    words = [Example({"words": "a b", "tags": "n v", "text": "a b"}, "t:1")]
+    assert calibration_of(Tagging(["n", "v"], 8), [{"label": "n v", "score": 0.9}], words) == (None, "")

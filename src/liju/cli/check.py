@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from liju.cli.story import open_project, say_next, split_words
+from liju.cli.again import again
+from liju.cli.story import open_project, say_next
+from liju.cli.strict_json import dumps
 
 __all__ = ["check"]
 
@@ -33,9 +35,7 @@ def check(*words: str, json: bool = False, seconds: float = 2.0) -> None:
     opened = open_project(words, quiet=True)
     found = look(opened, seconds)
     if json:
-        import json as codec
-
-        print(codec.dumps(found.to_json(), indent=2))
+        print(dumps(found.to_json(), indent=2))
         return
     print(found.config)
     print()
@@ -66,4 +66,4 @@ def check(*words: str, json: bool = False, seconds: float = 2.0) -> None:
         print("\nthree samples, as the model will see them (→ what it must tell):")
     for seen in found.samples:
         print("  " + shown(seen))
-    say_next(f"liju run {split_words(words)[0]}")
+    say_next(again("run", words))

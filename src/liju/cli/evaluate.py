@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from liju.cli.story import say_next, shown_path, step
+from liju.cli.strict_json import dumps
 
 __all__ = ["evaluate"]
 
@@ -58,9 +59,12 @@ def evaluate(
     _several(words)
     opened = step(words, "evaluate", resume, quiet or json)
     if json:
-        import json as codec
-
-        print(codec.dumps(opened.done["evaluate"].summary["table"], ensure_ascii=False, indent=2))
+        summary, read = opened.done["evaluate"].summary, opened.done["finetune"].summary["examples"]
+        left_out = {why: count for why, count in read["dropped"].items() if count}
+        found = {**summary["table"], "left_out": left_out, "problems": read["problems"]}
+        sure = summary.get("calibration")
+        found |= {"calibration_error": sure["error"]} if sure else {}
+        print(dumps(found, indent=2))
         return
     where = shown_path(opened.folder)
     print(f"wrote {where}/report.html")
@@ -103,9 +107,7 @@ def _side_by_side(
         tell=(lambda line: None) if quiet or json else (lambda line: print(line, file=sys.stderr)),
     )
     if json:
-        import json as codec
-
-        print(codec.dumps(found.to_json(), ensure_ascii=False, indent=2))
+        print(dumps(found.to_json(), indent=2))
         return
     if not quiet:
         print("\n".join(found.lines()))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json as codec
 import shutil
 from typing import TYPE_CHECKING, Literal
 
+from liju.cli.again import again
 from liju.cli.story import say_next
+from liju.cli.strict_json import dumps
 from liju.errors import RequestError
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def plan(
         seconds, asked,
     )  # fmt: skip
     if json:
-        print(codec.dumps({"name": subject.name, **figures.to_json()}, indent=2))
+        print(dumps({"name": subject.name, **figures.to_json()}, indent=2))
         return
     from liju.plan import table
 
@@ -119,9 +120,9 @@ def plan(
     steps = subject.settings.steps if subject.settings and figures.tokens == subject.tokens else 0
     width = shutil.get_terminal_size((110, 24)).columns
     print(table(figures, subject.config, machine, subject.name, measured=measured, steps=steps, width=width))
-    again = "h100:64" if name != "h100" else "a100:64"
-    follow = {"preset": f"liju plan {subject.name} --on {again}", "model": f"liju show model {words[0]}"}
-    say_next(follow.get(subject.kind, f"liju run {words[0]}"))
+    other = "h100:64" if name != "h100" else "a100:64"
+    follow = {"preset": f"liju plan {subject.name} --on {other}", "model": f"liju show model {words[0]}"}
+    say_next(follow.get(subject.kind) or again("run", words))
 
 
 def number(flag: str, text: str) -> float:

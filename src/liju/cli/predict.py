@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as codec
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from liju.cli.story import say_next
+from liju.cli.strict_json import dumps
 from liju.errors import RequestError
 
 __all__ = ["predict"]
@@ -90,7 +90,7 @@ def predict(
 
 def _print(text: str, answer: dict[str, Any], json: bool) -> None:
     if json:
-        print(codec.dumps({"input": text, **answer}, ensure_ascii=False))
+        print(dumps({"input": text, **answer}))
     elif "label" in answer:
         print(f"{answer['label']}\t{answer['score']:.3f}\t{text}")
     elif "begin" in answer:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from liju.cli.again import again
 from liju.cli.launch import train_where
-from liju.cli.story import say_next, split_words
+from liju.cli.story import say_next
 
 __all__ = ["pretrain"]
 
@@ -46,4 +47,4 @@ def pretrain(
         Write what metrics.jsonl has for TensorBoard too.
     """
     if train_where(words, "pretrain", on, resume, quiet, output, profile, tensorboard) is not None:
-        say_next(f"liju finetune {split_words(words)[0]}")
+        say_next(again("finetune", words))

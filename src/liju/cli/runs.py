@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json as codec
 import sys
 from pathlib import Path
 
 from liju.cli.story import say_next
+from liju.cli.strict_json import dumps
 
 __all__ = ["runs"]
 
@@ -39,7 +39,7 @@ def runs(folder: Path = Path("runs"), /, *, sort: str = "name", json: bool = Fal
     found = sort_by(trainings(folder), sort)
     if json:
         for training in found:
-            print(codec.dumps(to_json(training), ensure_ascii=False))
+            print(dumps(to_json(training)))
         return
     _table(COLUMNS, [cells(training) for training in found])
     for training in found:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from liju.cli.story import say_next, shown_path
+from liju.cli.strict_json import dumps
 from liju.errors import DataError, RequestError
 
 __all__ = ["show"]
@@ -91,7 +92,7 @@ def _of_bundle(what: str, run: Path, texts: tuple[str, ...]) -> None:
     plain = not path.exists()  # a Hugging Face folder that liju did not write
     record = {"config": _json(folder / "config.json")} if plain else _json(path)
     if what == "model":
-        print(json.dumps({**record["config"], "task": record.get("task")}, indent=2, ensure_ascii=False))
+        print(dumps({**record["config"], "task": record.get("task")}, indent=2))
         return
     for number, law in sorted(record.get("report", {}).get("laws", {}).items()):
         holds = "holds" if law["holds"] else "BROKEN"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from liju.cli.story import say_next, split_words, step
+from liju.cli.again import again
+from liju.cli.story import say_next, step
 
 __all__ = ["text"]
 
@@ -26,4 +27,4 @@ def text(*words: str, resume: bool = False, quiet: bool = False) -> None:
         Say nothing but errors.
     """
     step(words, "text", resume, quiet)
-    say_next(f"liju vocab {split_words(words)[0]}")
+    say_next(again("vocab", words))

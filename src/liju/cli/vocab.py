@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from liju.cli.story import say_next, split_words, step
+from liju.cli.again import again
+from liju.cli.story import say_next, step
 
 __all__ = ["vocab"]
 
@@ -26,4 +27,4 @@ def vocab(*words: str, resume: bool = False, quiet: bool = False) -> None:
         Say nothing but errors.
     """
     step(words, "vocab", resume, quiet)
-    say_next(f"liju pretrain {split_words(words)[0]}")
+    say_next(again("pretrain", words))

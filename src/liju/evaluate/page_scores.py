@@ -26,6 +26,9 @@ def scores_section(report: Report) -> str:
     if table.compares:
         says.append(f"Under each number: its difference to <b>{escape(table.main)}</b>.")
         says.append("Bold: the best of its column. ±: deviation over seeds.")
+    apart = [escape(row.system) for row in table.rows if row.apart]
+    if apart:
+        says.append(f"On other examples, and so compared with none: <b>{', '.join(apart)}</b>.")
     if table.confidence is not None:
         says.append(f"“a to b”: {100 * table.confidence:g} % interval over examples (bootstrap).")
     if any(row.p_values for row in table.rows):
@@ -41,9 +44,12 @@ def scores_section(report: Report) -> str:
         often = [f"{right} as {got} ({count:,})" for right, got, count in found.commonest(5)]
         html += f"<figcaption>Commonest mistakes: {escape(', '.join(often))}</figcaption>" if often else ""
         html += "</figure>"
-    if report.calibration is not None:
-        title = f"calibration error {100 * report.calibration.error:.1f} %"
-        html += f"<figure>{calibration_plot(report.calibration.bins, title)}</figure>"
+    sure = {"": report.calibration} if report.calibration is not None else {}
+    for name, one in (sure | dict(report.calibrations)).items():
+        title = f"calibration error {100 * one.error:.1f} %{f', {name}' if name else ''}"
+        note = escape(report.calibration_note)
+        html += f"<figure>{calibration_plot(one.bins, title)}"
+        html += (f"<figcaption>{note}</figcaption>" if note else "") + "</figure>"
     html += "</div>"
     if report.labels:
         lines = [

@@ -185,6 +185,8 @@ class Report:
     confusion: Confusion | None = None
     confusions: Mapping[str, Confusion] = field(default_factory=dict)  # of several systems, by name
     calibration: Calibration | None = None
+    calibrations: Mapping[str, Calibration] = field(default_factory=dict)  # of several systems, by name
+    calibration_note: str = ""
     labels: Sequence[LabelScore] = ()
     slices: Sequence[Sliced] = ()
     mistakes: Sequence[Example] = ()

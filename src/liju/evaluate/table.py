@@ -23,13 +23,15 @@ __all__ = ["Cell", "Row", "ScoreTable"]
 @dataclass(frozen=True)
 class Row:
     """One system: for each metric its value under each seed, a remark, and where they are known the interval
-    of each metric and the p-value of its difference to the main system."""
+    of each metric and the p-value of its difference to the main system. `apart`: on other examples than the
+    rows without it, so that it is neither the best of them nor differs from them."""
 
     system: str
     values: Mapping[str, Sequence[float]]
     note: str = ""
     intervals: Mapping[str, Interval] = field(default_factory=dict)
     p_values: Mapping[str, float] = field(default_factory=dict)
+    apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,10 +93,12 @@ class ScoreTable:
         *,
         intervals: Mapping[str, Interval] | None = None,
         p_values: Mapping[str, float] | None = None,
+        apart: bool = False,
         **values: float | Sequence[float],
     ) -> None:
-        """Add a system; each value is a number or one number a seed. Raises DataError for a metric that the
-        table does not have, and for a system that is already in it."""
+        """Add a system; each value is a number or one number a seed. `apart`: it was scored on other
+        examples, and is compared with none. Raises DataError for a metric that the table does not have, and
+        for a system that is already in it."""
         known = [metric.name for metric in self.columns]
         for name in (*values, *(intervals or {}), *(p_values or {})):
             if name not in known:
@@ -106,7 +110,7 @@ class ScoreTable:
             for name, value in values.items()
         }
         known_values = {name: value for name, value in lists.items() if value}
-        self.rows.append(Row(system, known_values, note, dict(intervals or {}), dict(p_values or {})))
+        self.rows.append(Row(system, known_values, note, dict(intervals or {}), dict(p_values or {}), apart))
 
     @property
     def columns(self) -> list[Metric]:
@@ -121,7 +125,8 @@ class ScoreTable:
         return None
 
     def cell(self, row: Row, metric: Metric) -> Cell:
-        """One cell as shown. Best is whoever has the best mean, ties included; a NaN is never best."""
+        """One cell as shown. Best is whoever has the best mean, ties included; a NaN is never best, nor is a
+        row on other examples."""
         own = self.spread(row.system, metric.name)
         if own is None:
             return Cell("–", "", False)
@@ -130,16 +135,19 @@ class ScoreTable:
             value += f" ± {_number(own.deviation, metric)}"
         difference = ""
         main = self.spread(self.main, metric.name)
-        if main is not None and row.system != self.main and math.isfinite(own.mean - main.mean):
+        compared = main is not None and row.system != self.main and not row.apart
+        if main is not None and compared and math.isfinite(own.mean - main.mean):
             difference = _number(own.mean - main.mean, metric, sign=True)
-        means = [other.mean for r in self.rows if (other := self.spread(r.system, metric.name)) is not None]
+        alike = [r.system for r in self.rows if not r.apart]
+        means = [other.mean for name in alike if (other := self.spread(name, metric.name)) is not None]
         means = [mean for mean in means if not math.isnan(mean)]
         best = (max if metric.higher_is_better else min)(means, default=math.nan)
         interval = row.intervals.get(metric.name)
         shown = f"{_number(interval.low, metric)} to {_number(interval.high, metric)}" if interval else ""
         chance = row.p_values.get(metric.name)
         said = "" if chance is None or not difference else _chance(chance)
-        return Cell(value, difference, own.mean == best and len(means) > 1, shown, said)
+        is_best = own.mean == best and len(means) > 1 and not row.apart
+        return Cell(value, difference, is_best, shown, said)
 
     def _grid(self, bold: str) -> list[list[str]]:
         columns = self.columns
@@ -155,7 +163,8 @@ class ScoreTable:
 
     def _legend(self, best: str) -> str:
         parts = [f"in brackets: the difference to {self.main}"] if self.compares else []
-        parts.append(f"{best}: best")
+        if any(self.cell(row, metric).best for row in self.rows for metric in self.columns):
+            parts.append(f"{best}: best")
         if any(len(values) > 1 for row in self.rows for values in row.values.values()):
             parts.append("±: deviation over seeds")
         confidence = self.confidence
@@ -163,7 +172,7 @@ class ScoreTable:
             parts.append(f"[ ]: {100 * confidence:g} % interval over examples")
         if any(row.p_values for row in self.rows):
             parts.append("p: chance of such a difference if there were none")
-        return f"({'; '.join(parts)})"
+        return f"({'; '.join(parts)})" if parts else ""
 
     @property
     def confidence(self) -> float | None:
@@ -172,8 +181,9 @@ class ScoreTable:
 
     @property
     def compares(self) -> bool:
-        """Whether there is a main system with a value to compare with."""
-        return any(self.spread(self.main, metric.name) for metric in self.columns)
+        """Whether there is a main system with a value, and another row to compare with it."""
+        others = [row for row in self.rows if row.system != self.main and not row.apart]
+        return bool(others) and any(self.spread(self.main, metric.name) for metric in self.columns)
 
     def text(self) -> str:
         """Plain text, one line a system; a star marks the best. Columns line up with Chinese names too."""
@@ -187,7 +197,7 @@ class ScoreTable:
             ).rstrip()
             for row in grid
         ]
-        return "\n".join([*lines, self._legend("*")])
+        return "\n".join(filter(None, [*lines, self._legend("*")]))
 
     def markdown(self) -> str:
         """A Markdown table; the best is bold.
@@ -239,7 +249,7 @@ class ScoreTable:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=None, pad_edge=False, header_style="dim", caption=self._legend("bold"))
+        table = Table(box=None, pad_edge=False, header_style="dim", caption=self._legend("bold") or None)
         table.caption_justify = "left"
         table.add_column("system")
         for metric in self.columns:
@@ -275,6 +285,7 @@ class ScoreTable:
                         {"intervals": {k: vars(v) for k, v in row.intervals.items()}} if row.intervals else {}
                     ),
                     **({"p_values": dict(row.p_values)} if row.p_values else {}),
+                    **({"apart": True} if row.apart else {}),
                 }
                 for row in self.rows
             ],
@@ -297,6 +308,7 @@ class ScoreTable:
                 row.get("note", ""),
                 {name: Interval(**one) for name, one in row.get("intervals", {}).items()},
                 row.get("p_values", {}),
+                row.get("apart", False),
             )
             for row in values["rows"]
         ]

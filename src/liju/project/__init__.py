@@ -8,13 +8,14 @@ parts      from sections of the file to model, objective and task
 preset     what follows from a preset for the keys that the file leaves out
 start      a project that starts from a model folder
 search     a few values of some keys, scored on held-out training examples
+splits     whether the labelled examples can be parted as the file asks
 leaks      no evaluation example in the training text (law 8)
 laws       the laws, checked on the very model that was trained
 compare    the fine-tuned model beside simpler systems
 views      samples as the model sees them
 groups     which held-out samples are of which language and source
 by_source  the loss of a fine-tuned model on the held-out examples of each source
-story      report.html
+story      report.html; story_examples: its part about the labelled examples
 checking   what a project file will do, before it is done
 template   a project file that runs as it is
 """

@@ -17,7 +17,9 @@ from liju.plan import Plan, plan, probe
 from liju.project.directory import Run, wanted
 from liju.project.leaks import Kept, examples_of, inspection_of
 from liju.project.parts import TASK_TYPES, initialise, model_config, objective_of, trained
+from liju.project.splits import check_splits
 from liju.project.steps import tokenizer_of
+from liju.project.tell import left_out_tell
 from liju.project.views import look
 from liju.samples import (
     APART,
@@ -54,6 +56,7 @@ class Check:
     samples: list[dict[str, Any]] = field(default_factory=list)
     up_to_date: dict[str, bool] = field(default_factory=dict)
     labelled: list[str] = field(default_factory=list)  # what the labelled examples are like
+    examples: dict[str, Any] = field(default_factory=dict)  # how many, what was left out and why
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -66,6 +69,7 @@ class Check:
             **self.plan.to_json(),
             "up_to_date": self.up_to_date,
             "labelled": self.labelled,
+            "examples": self.examples,
         }
 
 
@@ -75,6 +79,8 @@ def check(run: Run, seconds: float = 2.0) -> Check:
     Nothing is trained and no training is touched.
     """
     project = run.project
+    if project.finetune.task:
+        check_splits(run)
     if project.model.path:
         return _started(run, seconds)
     tokenizer = tokenizer_of(run)
@@ -127,7 +133,7 @@ def check(run: Run, seconds: float = 2.0) -> Check:
             settings.steps / max(1, steps.per_pass * scale),
             look(objective, tokenizer),
             {step.name: run.up_to_date(step.name) for step in wanted(run)},
-            _labelled(run, tokenizer),
+            *_labelled(run, tokenizer),
         )
 
 
@@ -158,8 +164,15 @@ def _measured(
     return chosen.precision, speed.tokens_per_second, batches
 
 
-def _labelled(run: Run, tokenizer: Tokenizer) -> list[str]:
-    return inspected(inspection_of(run, tokenizer)) if run.project.finetune.task else []
+def _labelled(run: Run, tokenizer: Tokenizer) -> tuple[list[str], dict[str, Any]]:
+    """What the labelled examples are like, a line each; the counts and problems of reading them."""
+    if not run.project.finetune.task:
+        return [], {}
+    examples = examples_of(run)
+    report = examples.report()
+    counts = f"{report['train']:,} to train on, {report['test']:,} held out"
+    told = inspected(inspection_of(run, tokenizer))
+    return [counts, *left_out_tell(report, where=""), *told], report
 
 
 def _started(run: Run, seconds: float) -> Check:
@@ -206,5 +219,5 @@ def _started(run: Run, seconds: float) -> Check:
         section.epochs,
         [],
         {step.name: run.up_to_date(step.name) for step in wanted(run)},
-        _labelled(run, tokenizer),
+        *_labelled(run, tokenizer),
     )

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from liju.evaluate import METRICS, Average, Interval, Measure, ScoreTable, bootstrap, paired_bootstrap
+from liju.errors import DataError
+from liju.evaluate import (
+    METRICS,
+    Average,
+    Interval,
+    Measure,
+    ScoreTable,
+    bootstrap,
+    bootstrap_of_parts,
+    paired_bootstrap,
+)
 from liju.finetune import Answer, Baseline, Example, Task, finetune
 from liju.finetune.folds import cross_validate
 from liju.ngram import KneserNey
 from liju.project.directory import Stopped, write_json
 from liju.project.leaks import examples_of
-from liju.project.measuring import RESAMPLES, measures_of, mistakes_of, shown, sliced
+from liju.project.measuring import RESAMPLES, calibration_of, measures_of, mistakes_of, shown, sliced
 from liju.project.parts import TASK_TYPES, initialise, trained
+from liju.project.splits import folded_examples
 
 if TYPE_CHECKING:
     from liju.project.directory import Run
@@ -66,6 +78,7 @@ def evaluate_step(run: Run, folder: Path) -> dict[str, Any]:
     answers = json.loads((folder / "answers.json").read_text(encoding="utf-8"))
     own_measures = measures_of(task, answers, examples.test)
     says, mistakes = mistakes_of(task, answers, examples.test, own_measures)
+    sure, asked = calibration_of(task, answers, examples.test)
     return {
         "task": task.name,
         "metric": task.metric,
@@ -77,14 +90,14 @@ def evaluate_step(run: Run, folder: Path) -> dict[str, Any]:
             for name, all_of_them, parts in sliced(own_measures, examples.test)
         ],
         "labels": getattr(task, "labels", []),
+        "calibration": {**asdict(sure), "note": asked} if sure else None,
     }
 
 
 def _cross_validated(run: Run, folder: Path, task: Task, table: ScoreTable, metrics: Sequence[str]) -> None:
-    """A row of the table in which every example was held out once: a value a part, an interval over all."""
-    project, found = run.project, examples_of(run)
-    # A test set of its own stays one; without, its share is of the same files.
-    examples = found.train if project.finetune.test else [*found.train, *found.test]
+    """A row of the table in which every example was held out once: a value a part, the interval of their
+    mean. Its examples are not those of the other rows."""
+    project, examples = run.project, folded_examples(run)
 
     def start() -> tuple[Any, Any]:
         loaded = trained(run.ensure("pretrain").folder)
@@ -112,15 +125,16 @@ def _cross_validated(run: Run, folder: Path, task: Task, table: ScoreTable, metr
         precision=project.pretrain.precision,
         live=run.live("folds") if run.live else None,
     )
-    each = []
+    each, measures = [], []
     for part in range(project.finetune.folds):
         at = [i for i, number in enumerate(numbers) if number == part]
-        each.append(task.score([answers[i] for i in at], [examples[i] for i in at]))
+        own = [answers[i] for i in at], [examples[i] for i in at]
+        each.append(task.score(*own))
+        measures.append(measures_of(task, *own))
     columns: dict[str, Any] = {metric: [one[metric] for one in each] for metric in metrics}
-    pooled = _intervals(measures_of(task, answers, examples), metrics)
-    note = f"each of {len(examples):,} examples held out once; the seeds are the parts"
+    note = f"each of {len(examples):,} examples held out once; the seeds are the parts; compared with no row"
     name = f"{MAIN}, {project.finetune.folds} parts"
-    table.add(name, note, intervals=pooled, **columns)
+    table.add(name, note, intervals=_intervals_of_parts(measures, metrics), apart=True, **columns)
     shown = ", ".join(table.cell(table.rows[-1], column).value for column in table.columns)
     run.tell(f"  {name}: {shown}")
 
@@ -135,6 +149,18 @@ def _intervals(measures: dict[str, Measure], metrics: Sequence[str]) -> dict[str
     if any(measure.size < 2 for measure in measures.values()):
         return {}
     return {n: bootstrap(one, resamples=RESAMPLES) for n, one in measures.items() if n in metrics}
+
+
+def _intervals_of_parts(parts: Sequence[dict[str, Measure]], metrics: Sequence[str]) -> dict[str, Interval]:
+    """The interval of each metric's mean over the parts, which is what the table says; a part of one example
+    has none, and so have too few for a correlation."""
+    found: dict[str, Interval] = {}
+    if any(measure.size < 2 for part in parts for measure in part.values()):
+        return found
+    for name in (name for name in parts[0] if name in metrics):
+        with contextlib.suppress(DataError):  # no resample has a value
+            found[name] = bootstrap_of_parts([part[name] for part in parts], resamples=RESAMPLES)
+    return found
 
 
 def _compare(table: ScoreTable, measures: dict[str, dict[str, Measure]]) -> None:

@@ -10,9 +10,12 @@ import numpy as np
 
 from liju.evaluate import (
     METRICS,
+    Calibration,
     Measure,
     Metric,
     Slice,
+    calibration,
+    calibration_of_labels,
     groups_of,
     mean_measure,
     slices,
@@ -21,7 +24,7 @@ from liju.evaluate import (
 )
 from liju.finetune import Answer, Example, Task
 
-__all__ = ["measures_of", "metric_named", "mistakes_of", "shown", "sliced"]
+__all__ = ["calibration_of", "measures_of", "metric_named", "mistakes_of", "shown", "sliced"]
 
 # Fields that hold the right answer.
 EXPECTED = ("label", "labels", "score", "target", "tags", "summary", "answer", "answers")
@@ -47,6 +50,37 @@ def measures_of(task: Task, answers: Sequence[Answer], examples: Sequence[Exampl
     if any(one is None for one in right):
         return {}
     return {"accuracy": mean_measure([float(bool(one)) for one in right])}
+
+
+# Tasks whose answer has the probability of being right, and what is right then. The score of a sentence's
+# tags is the mean over its words, of no one answer.
+SURE = {
+    "classification": "",
+    "answering": "Right: one of the references, to the letter.",
+    "multilabel": "Each label of each text: how likely it is said to be, and how often it is there.",
+}
+
+
+def calibration_of(
+    task: Task, answers: Sequence[Answer], examples: Sequence[Example], bins: int = 10
+) -> tuple[Calibration | None, str]:
+    """Whether answers are right as often as their probability says, where they have one; and what was asked.
+
+    >>> from liju.finetune import Classification
+    >>> test = [Example({"text": "a", "label": "pos"}, "x:1"), Example({"text": "b", "label": "neg"}, "x:2")]
+    >>> given = [{"label": "pos", "score": 0.75}] * 2
+    >>> calibration_of(Classification(["neg", "pos"], 16), given, test)[0].error
+    0.25
+    """
+    sure = [float(answer["score"]) for answer in answers if answer.get("score") is not None]
+    if task.name not in SURE or len(sure) < len(answers) or np.isnan(sure).any():
+        return None, ""
+    if task.name == "multilabel":
+        expected = [json.loads(example["labels"]) for example in examples]
+        found = calibration_of_labels([answer["scores"] for answer in answers], expected, bins)
+        return found, SURE[task.name]
+    right = [bool(task.right(answer, example)) for answer, example in zip(answers, examples, strict=True)]
+    return calibration(np.minimum(sure, 1.0).tolist(), right, bins), SURE[task.name]  # 1 + a rounding
 
 
 def metric_named(name: str) -> Metric:

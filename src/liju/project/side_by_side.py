@@ -26,6 +26,7 @@ from liju.finetune import Answer, Example, Loaded, load
 from liju.project.labelled import Errors, notes_on, read_labelled
 from liju.project.measuring import measures_of, metric_named
 from liju.project.side_by_side_page import write_comparison
+from liju.project.tell import named
 
 __all__ = ["Comparison", "Pair", "System", "side_by_side"]
 
@@ -80,8 +81,9 @@ class Comparison:
         if self.left_out:
             counts = ", ".join(f"{count:,} {why}" for why, count in self.left_out.items())
             told.append(f"left out: {counts}")
-            told += [f"  {problem}" for problem in self.problems[:5]]
-            told += [f"  and {len(self.problems) - 5:,} more"] if len(self.problems) > 5 else []
+        elif self.problems:
+            told.append(f"mended: {len(self.problems):,}")
+        told += named(self.problems, where=" in the report" if self.report else "")
         told += self.notes
         told += ["", *self.table.text().splitlines()]
         for pair in self.pairs:
@@ -139,11 +141,13 @@ def side_by_side(
     a label that the models do not know, stops it (`errors="stop"`), or is left out, counted and named. Every
     model answers with the same settings. Nothing is trained. `report` is where the page goes, if anywhere.
 
-    Raises RequestError where the models are for different tasks or have different labels, DataError for an
-    example that cannot be used, BundleError where a path holds no model.
+    Raises RequestError where the models are for different tasks or have different labels, and for fewer than
+    one of `resamples`; DataError for an example that cannot be used, BundleError where a path holds no model.
     """
     if not models:
         raise RequestError("no model", hint="name a run directory or a model folder")
+    if resamples < 1:
+        raise RequestError(f"{resamples} resamples tell nothing", hint="1 or more; 2000 is usual")
     loaded = {name: load(path, device) for name, path in _names(models).items()}
     first = next(iter(loaded.values()))
     _same_task(loaded)

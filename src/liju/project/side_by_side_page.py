@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 from liju.errors import RequestError
 from liju.evaluate import Example as Shown
 from liju.evaluate import Report, Sliced, TrainedOn, confusion, write_report
-from liju.project.measuring import metric_named, mistakes_of, shown, sliced
+from liju.project.measuring import calibration_of, metric_named, mistakes_of, shown, sliced
+from liju.project.story_examples import left_out
 
 if TYPE_CHECKING:
     from liju.project.side_by_side import Comparison, Pair, System
 
 __all__ = ["write_comparison"]
+
+LISTED = 100  # problems on the page
 
 
 def write_comparison(path: Path, found: Comparison, data: str) -> Path:
@@ -27,7 +30,8 @@ def write_comparison(path: Path, found: Comparison, data: str) -> Path:
     says, mistakes = _differing(found)
     page = Report(
         title=" beside ".join(names),
-        lead=f"{found.task} on {len(found.examples):,} examples of {data}. Nothing was trained for this.",
+        lead=f"{found.task} on {len(found.examples):,} examples of {data}. Nothing was trained for this."
+        + (f" Note: {'; '.join(found.notes)}." if found.notes else ""),
         scores=found.table,
         scores_note=" ".join(_sentence(one) for one in found.pairs if one.metric == found.pairs[0].metric),
         slices=[
@@ -38,12 +42,22 @@ def write_comparison(path: Path, found: Comparison, data: str) -> Path:
         mistakes=[Shown(**row) for row in mistakes],
         mistakes_note=says,
         trained_on=[one for system in found.systems for one in _trained_on(system)],
+        inspected=left_out(
+            {
+                "dropped": found.left_out,
+                "problems": found.problems[:LISTED],
+                "problem_count": len(found.problems),
+            }
+        ),
         facts={
             "data": data,
             "examples": f"{len(found.examples):,}",
             "left out": ", ".join(f"{count:,} {why}" for why, count in found.left_out.items()) or "nothing",
         },
     )
+    sure = {one.name: calibration_of(one.model._task, one.answers, found.examples) for one in found.systems}
+    page.calibrations = {name: error for name, (error, _) in sure.items() if error is not None}
+    page.calibration_note = next(iter(sure.values()))[1]
     labels = found.systems[0].model._task.describe().get("labels", [])
     if found.task == "classification" and len(labels) <= 30:
         want = [example["label"] for example in found.examples]

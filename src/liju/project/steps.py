@@ -375,7 +375,7 @@ STEPS = [
     Step(
         "evaluate",
         ("finetune",),
-        ("evaluate", "ngram", "generate", "project/compare.py", "project/measuring.py"),
+        ("evaluate", "ngram", "generate", "project/compare.py", "project/measuring.py", "project/splits.py"),
         lambda run: run.project.evaluate.model_dump_json(),
         evaluate_step,
         TELL["evaluate"],

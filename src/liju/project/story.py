@@ -8,10 +8,10 @@ from typing import Any
 
 from liju.config import documented
 from liju.evaluate import (
+    Calibration,
     Curve,
     Example,
     Generated,
-    Inspected,
     Law,
     Piece,
     Report,
@@ -24,13 +24,12 @@ from liju.evaluate import (
     TextStory,
     TrainedOn,
     VocabStory,
-    calibration,
     confusion,
     label_scores,
     write_report,
 )
-from liju.finetune.thresholds import LEAST
 from liju.project.directory import Done, Run
+from liju.project.story_examples import examples_story
 from liju.train.live import parts_of
 
 __all__ = ["write_story"]
@@ -90,13 +89,14 @@ def write_story(run: Run) -> Path:
     if "finetune" in found:
         curves += _curves(found["finetune"].folder, "fine-tuning")
         tuned = found["finetune"].summary
-        report.inspected = _inspected(tuned.get("inspection")) + _thresholds(tuned.get("thresholds"))
+        report.inspected = examples_story(tuned)
     report.curves = curves
     if "evaluate" in found:
         summary = found["evaluate"].summary
         report.scores = ScoreTable.from_dict(summary["table"])
+        whole = "Every system" + (" but one" if any(row.apart for row in report.scores.rows) else "")
         report.scores_note = (
-            "Every system saw the same training examples and is scored on the same held-out ones."
+            f"{whole} saw the same training examples and is scored on the same held-out ones."
         )
         mistakes = summary.get("mistakes", {"says": "", "rows": []})
         report.mistakes = [Example(**row) for row in mistakes["rows"]]
@@ -122,10 +122,9 @@ def write_story(run: Run) -> Path:
             if len(summary["labels"]) <= 30:
                 report.confusion = confusion(got, want, summary["labels"])
             report.labels = label_scores(got, want)
-            sure = [row["answer"].get("score") for row in answers]
-            if None not in sure:
-                right = [one == other for one, other in zip(got, want, strict=True)]
-                report.calibration = calibration(sure, right, bins=10)
+        if summary.get("calibration"):
+            report.calibration = Calibration.from_dict(summary["calibration"])
+            report.calibration_note = summary["calibration"]["note"]
     report.trained_on = _trained_on(run, found)
     last = "finetune" if "finetune" in found else "pretrain"
     if last in found:
@@ -253,58 +252,6 @@ def _parts(looks: list[dict[str, Any]]) -> list[Curve]:
         )
         for kind, lines in found.items()
     ]
-
-
-def _inspected(seen: dict[str, Any] | None) -> list[Inspected]:
-    """The look at the labelled examples before training, each kind of problem with its first examples."""
-    if not seen:
-        return []
-    sizes, between, doubt = seen["lengths"], seen["between"], seen.get("doubtful")
-    names = ("median", "95 %", "longest", "over")
-    found = [
-        Inspected(
-            "Lengths",
-            ["median", "95 %", "longest", f"over {sizes['limit']}"],
-            [[round(sizes[name]) for name in names]],
-            f"Tokens of {seen['looked_at']:,} training examples. The longest is {sizes['at']}.",
-        )
-    ]
-    if seen["labels"]:
-        total = sum(seen["labels"].values())
-        rows = [[name, count, f"{100 * count / total:.1f} %"] for name, count in seen["labels"].items()]
-        found.append(Inspected("Labels", ["label", "examples", "share"], rows[:50]))
-    found.append(
-        Inspected(
-            "Test examples in the training set",
-            ["test", "training", "alike", "text"],
-            [[row["place"], row["other"], row["alike"], row["text"]] for row in between["examples"]],
-            f"Of {between['test']:,}: {between['same']:,} but for spaces, case and punctuation, "
-            f"{between['near']:,} nearly. Exact copies were taken out of the training set.",
-        )
-    )
-    if seen["contradictions"]["count"]:
-        rows = [[row["places"], row["text"]] for row in seen["contradictions"]["examples"]]
-        found.append(Inspected("Same words, another label", ["places", "text"], rows))
-    if doubt and doubt["count"]:
-        rows = [[row["place"], row["label"], row["likelier"], row["text"]] for row in doubt["examples"]]
-        note = (
-            f"{doubt['count']:,} labels are doubted by an n-gram classifier that has not seen the example; "
-            f"it is right about {100 * doubt['accuracy']:.1f} % of all. The most doubtful first."
-        )
-        found.append(Inspected("Doubtful labels", ["place", "label", "likelier", "text"], rows, note))
-    return found
-
-
-def _thresholds(found: dict[str, float] | None) -> list[Inspected]:
-    """From which probability on each label is said, where that was chosen."""
-    if not found:
-        return []
-    note = (
-        "A text has a label where its probability is above this: the best F1 of the label on the validation "
-        f"part, which is of the training examples; 1/2 with fewer than {LEAST} of them there."
-    )
-    rows = [[label, f"{at:.3f}"] for label, at in found.items()]
-    return [Inspected("Thresholds", ["label", "threshold"], rows[:100], note)]
 
 
 def _smooth(values: list[float], share: float = 0.02) -> list[float]:

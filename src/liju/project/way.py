@@ -12,6 +12,7 @@ from liju.errors import ConfigError
 from liju.project.directory import Run, wanted
 from liju.project.parts import check_model
 from liju.project.preset import follow_preset
+from liju.project.splits import check_splits
 from liju.project.start import check_start, follow_start
 from liju.project.steps import STEPS
 from liju.project.story import write_story
@@ -85,6 +86,8 @@ def do(opened: Run, until: str = "") -> None:
         raise ConfigError(
             "[finetune] task is empty", hint="classification, tagging, translation or generation"
         )
+    if "finetune" in names and until in ("", "finetune", "evaluate"):
+        check_splits(opened)
     for name in names:
         opened.ensure(name)
         if name == until:

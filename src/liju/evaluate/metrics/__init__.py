@@ -18,7 +18,14 @@ choice           multiple choice by likelihood
 """
 
 from liju.evaluate.metrics.answers import AnswerScores, Threshold, best_threshold, squad, squad_scores
-from liju.evaluate.metrics.calibration import Bin, Calibration, brier, brier_scores, calibration
+from liju.evaluate.metrics.calibration import (
+    Bin,
+    Calibration,
+    brier,
+    brier_scores,
+    calibration,
+    calibration_of_labels,
+)
 from liju.evaluate.metrics.chinese_answers import cmrc, cmrc_scores
 from liju.evaluate.metrics.choice import ChoiceScores, choice_scores, chosen
 from liju.evaluate.metrics.confusion import Confusion, confusion
@@ -40,7 +47,17 @@ from liju.evaluate.metrics.rouge import Overlap, Rouge, rouge, rouge_scores
 
 __all__ = ["AnswerScores", "Bin", "Calibration", "ChoiceScores", "Confusion", "CorpusScore", "EntityScores"]
 __all__ += ["LabelScore", "Overlap", "Rouge", "Threshold", "accuracy", "best_threshold", "bits_per_byte"]
-__all__ += ["bleu", "brier", "brier_scores", "calibration", "choice_scores", "chosen", "chrf", "cmrc"]
+__all__ += [
+    "bleu",
+    "brier",
+    "brier_scores",
+    "calibration",
+    "calibration_of_labels",
+    "choice_scores",
+    "chosen",
+    "chrf",
+    "cmrc",
+]
 __all__ += ["cmrc_scores", "confusion", "entities", "entity_scores", "f1", "gold_ranks", "han_share"]
 __all__ += ["label_scores", "matthews", "mean_reciprocal_rank", "multilabel_f1", "pearson", "perplexity"]
 __all__ += ["recall_at", "reciprocal_ranks", "rouge", "rouge_scores", "scheme_of", "spearman", "squad"]

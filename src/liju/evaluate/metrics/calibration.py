@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -12,7 +12,7 @@ from jaxtyping import Float
 from liju.errors import DataError
 from liju.evaluate.metrics.pairing import paired
 
-__all__ = ["Bin", "Calibration", "brier", "brier_scores", "calibration"]
+__all__ = ["Bin", "Calibration", "brier", "brier_scores", "calibration", "calibration_of_labels"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,17 @@ class Calibration:
     error: float
     largest: float
     bins: tuple[Bin, ...]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
+        """What `dataclasses.asdict` made plain values of.
+
+        >>> from dataclasses import asdict
+        >>> found = calibration([0.5, 1.0], [True, True])
+        >>> Calibration.from_dict(asdict(found)) == found
+        True
+        """
+        return cls(values["error"], values["largest"], tuple(Bin(**one) for one in values["bins"]))
 
 
 def calibration(
@@ -78,6 +89,26 @@ def calibration(
     gaps = [abs(one.accuracy - one.confidence) for one in found]
     error = sum(gap * one.count for gap, one in zip(gaps, found, strict=True)) / number
     return Calibration(error, max(gaps), tuple(found))
+
+
+def calibration_of_labels(
+    probabilities: Sequence[Mapping[str, float]], expected: Sequence[Collection[str]], bins: int = 15
+) -> Calibration:
+    """The calibration of sets of labels: of each label of each example, is it there as often as its
+    probability says? It does not depend on the thresholds above which labels are said.
+
+    Raises DataError as `calibration` does.
+
+    >>> round(calibration_of_labels([{"sport": 0.9, "money": 0.2}] * 2, [["sport"], ["sport"]]).error, 3)
+    0.15
+    """
+    paired(probabilities, expected)
+    asked = [
+        (probability, label in own)
+        for row, own in zip(probabilities, expected, strict=True)
+        for label, probability in row.items()
+    ]
+    return calibration([one for one, _ in asked], [there for _, there in asked], bins)
 
 
 def brier_scores(

@@ -7,7 +7,7 @@ paired     paired bootstrap, approximate randomisation, McNemar, Holm
 spread     mean and deviation over seeds
 """
 
-from liju.evaluate.significance.interval import Interval, accuracy_interval, bootstrap
+from liju.evaluate.significance.interval import Interval, accuracy_interval, bootstrap, bootstrap_of_parts
 from liju.evaluate.significance.measure import Average, Correlation, Measure, Sums
 from liju.evaluate.significance.measures import (
     accuracy_measure,
@@ -34,6 +34,6 @@ from liju.evaluate.significance.spread import Spread, spread
 
 __all__ = ["Average", "Correlation", "Difference", "Interval", "McNemar", "Measure", "Spread", "Sums"]
 __all__ += ["accuracy_interval", "accuracy_measure", "approximate_randomisation", "bits_per_byte_measure"]
-__all__ += ["bleu_measure", "bootstrap", "chrf_measure", "entity_measure", "f1_measure", "holm"]
-__all__ += ["matthews_measure", "mcnemar", "mean_measure", "paired_bootstrap", "pearson_measure"]
+__all__ += ["bleu_measure", "bootstrap", "bootstrap_of_parts", "chrf_measure", "entity_measure", "f1_measure"]
+__all__ += ["holm", "matthews_measure", "mcnemar", "mean_measure", "paired_bootstrap", "pearson_measure"]
 __all__ += ["spearman_measure", "spread", "tag_measure"]

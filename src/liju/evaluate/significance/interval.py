@@ -12,7 +12,7 @@ from liju.errors import DataError
 from liju.evaluate.metrics.labels import accuracy
 from liju.evaluate.significance.measure import Measure
 
-__all__ = ["Interval", "accuracy_interval", "bootstrap", "draws"]
+__all__ = ["Interval", "accuracy_interval", "bootstrap", "bootstrap_of_parts", "draws"]
 
 # Places of one block of resamples: a few tens of megabytes.
 BLOCK = 4_000_000
@@ -58,8 +58,30 @@ def bootstrap(measure: Measure, confidence: float = 0.95, resamples: int = 2000,
     >>> bootstrap(right)
     Interval(low=0.84, high=0.96, confidence=0.95)
     """
+    return bootstrap_of_parts([measure], confidence, resamples, seed)
+
+
+def bootstrap_of_parts(
+    parts: Sequence[Measure], confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> Interval:
+    """The interval of the mean of a metric over parts of the examples, as cross-validation gives it: the
+    examples of each part are drawn from that part.
+
+    It is not the interval of the metric on all examples together, which is another number for a correlation,
+    an F1 or BLEU. Raises DataError as `bootstrap` does.
+
+    >>> from liju.evaluate import accuracy_measure
+    >>> parts = [accuracy_measure(["a"] * right + ["b"] * (50 - right), ["a"] * 50) for right in (40, 50)]
+    >>> found = bootstrap_of_parts(parts)
+    >>> round(found.low, 9), round(found.high, 9)
+    (0.84, 0.95)
+    """
     _check(confidence, resamples)
-    found = np.concatenate([measure.over(block) for block in draws(measure.size, resamples, seed)])
+    each = [
+        np.concatenate([part.over(block) for block in draws(part.size, resamples, seed + at)])
+        for at, part in enumerate(parts)
+    ]
+    found = np.mean(each, axis=0)
     found = found[~np.isnan(found)]
     if not len(found):
         raise DataError("no resample of these examples has a value", hint="give more examples")
