@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -104,6 +105,16 @@ def test_each_step_has_a_verb(liju, here, verb):
     steps = ["text", "vocab", "samples", "pretrain", "finetune"]
     assert list(folders(here / "p/runs" / verb)) == steps[: steps.index(verb) + 1]
     assert (here / "p/runs" / verb / "report.html").exists()
+
+
+def test_finetune_says_the_next_command_of_the_same_run(liju, here):
+    given = ["name=other", "finetune.fields={text = 'text'}", "pretrain.steps=0", "finetune.epochs=1"]
+    code, out, _ = liju("finetune", *given, "p", "--quiet")
+    first = next(line for line in out.splitlines() if line.startswith("next: liju evaluate "))
+    words = shlex.split(first.removeprefix("next: liju "))
+    assert code == 0 and words == ["evaluate", "p", *given]
+    code, out, _ = liju(*words, "evaluate.baselines=[]")
+    assert code == 0 and "finetune  up to date" in out
 
 
 def test_evaluate(liju, here):
