@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 
+from liju.cli.again import again
 from liju.cli.launch import train_where
 from liju.cli.story import open_project, say_next, shown_path, split_words
 from liju.errors import ConfigError
@@ -68,7 +68,7 @@ def finetune(
         _refuse(alone, "is for --search", "e.g. --search learning_rate")
         opened = train_where(words, "finetune", on, resume, quiet, output, profile, tensorboard)
         if opened is not None:
-            say_next(f"liju evaluate {again(words)}", f'liju predict {shown_path(opened.folder)} "..."')
+            say_next(again("evaluate", words), f'liju predict {shown_path(opened.folder)} "..."')
         return
     others = {"on": on, "output": output, "profile": profile, "tensorboard": tensorboard}
     _refuse(others, "has no effect with --search", "leave it out; trials run here, one at a time")
@@ -83,17 +83,14 @@ def _refuse(flags: Mapping[str, object], why: str, hint: str) -> None:
             raise ConfigError(f"--{name} {why}", hint=hint)
 
 
-def again(words: Sequence[str], found: Sequence[str] = ()) -> str:
-    """The project file and the overrides as a command has them that is about the same run; `found` are other
-    overrides, in the place of those of the same keys.
+def _without(words: Sequence[str], found: Sequence[str]) -> list[str]:
+    """The words without overrides of the keys that `found` has.
 
-    >>> again(["name=b", "first", "finetune.epochs=2"], ["finetune.epochs=3"])
-    'first name=b finetune.epochs=3'
+    >>> _without(["name=b", "first", "finetune.epochs=2"], ["finetune.epochs=3"])
+    ['name=b', 'first']
     """
-    path, overrides = split_words(words)
     keys = {override.partition("=")[0] for override in found}
-    kept = [override for override in overrides if override.partition("=")[0].strip() not in keys]
-    return shlex.join([str(path), *kept, *found])
+    return [word for word in words if "=" not in word or word.partition("=")[0].strip() not in keys]
 
 
 def look_for(
@@ -107,12 +104,11 @@ def look_for(
     found = find(opened, keys, trials, minutes)
     for line in found.lines():
         print(line)
+    others = _without(words, found.overrides)
     if not apply:
-        say_next(f"liju finetune {again(words, found.overrides)}")
+        say_next(again("finetune", [*others, *found.overrides]))
         return
-    path, overrides = split_words(words)
+    path, _ = split_words(words)
     apply_values(path, found.best.values)
     print(f"wrote {', '.join(found.best.values)} into {path}")
-    written = {override.partition("=")[0] for override in found.overrides}
-    kept = [override for override in overrides if override.partition("=")[0].strip() not in written]
-    say_next(f"liju finetune {again([str(path), *kept])}")
+    say_next(again("finetune", others))

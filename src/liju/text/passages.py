@@ -337,4 +337,4 @@ def stop(problem: Problem) -> DataError:
         "not jsonl": "jq -c '.[]' FILE writes one object a line",
         "damaged": "fetch or compress the file again",
     }
-    return DataError(str(problem), hint=hints.get(problem.reason, "mend it, or set errors = 'skip'"))
+    return DataError(str(problem), hint=hints.get(problem.reason, "mend it, or set text.errors = 'skip'"))
