@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 
 import pytest
 from project_toys import folders, steps_done, write
@@ -278,3 +279,39 @@ def test_a_project_starts_from_a_model_folder(pretrained, tmp_path):
     refused("at most|has 64 places", "model.max_length=99")
     refused("text.sources: has no effect", "text.sources=['examples.tsv']")
     refused("finetune.task", "finetune.task=''")
+
+
+def test_a_project_starts_from_an_adapter_folder(pretrained, tmp_path):
+    """Its base with the adapters merged; another base of the same name is another start."""
+    import torch
+
+    from liju.finetune import add_lora, lora_layers, save_adapter
+    from liju.hub import load_bundle
+    from liju.hub.check import difference, probe_outputs
+
+    shutil.copytree(
+        open_run(pretrained, tell=lambda line: None).ensure("pretrain").folder / "bundle", tmp_path / "base"
+    )
+    model = load_bundle(tmp_path / "base").model
+    add_lora(model, 2)
+    for layer in lora_layers(model).values():
+        torch.nn.init.normal_(layer.lora_B, std=0.3)
+    save_adapter(tmp_path / "adapter", model, "../base")
+    (tmp_path / "examples.tsv").write_text((pretrained.parent / "examples.tsv").read_text())
+    path = tmp_path / "liju.toml"
+    path.write_text(
+        'name = "b"\ndevice = "cpu"\n[model]\npath = "adapter"\nmax_length = 64\n'
+        '[finetune]\ntask = "classification"\n'
+        'train = ["examples.tsv"]\ntest_share = 0.3\nepochs = 1\n[evaluate]\nbaselines = []\n'
+    )
+    assert steps_done(path) == ["pretrain", "finetune", "evaluate"] and steps_done(path) == []
+    start = load_bundle(folders(tmp_path / "runs/b")["pretrain"] / "bundle")
+    want, found = probe_outputs(model.eval()), probe_outputs(start.model)
+    assert difference(want, found) < 1e-5 and start.provenance["model"] == "adapter"
+    # A file of the base is a file of the start.
+    (tmp_path / "base" / "note.txt").write_text("x")
+    assert steps_done(path)[0] == "pretrain"
+    settings = tmp_path / "adapter/adapter_config.json"
+    settings.write_text(settings.read_text().replace("../base", "bert-base-uncased"))
+    with pytest.raises(ConfigError, match=r"model.path: .*no such model folder is here"):
+        open_run(path)
