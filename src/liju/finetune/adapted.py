@@ -62,7 +62,7 @@ def load_adapted(folder: str | Path) -> Bundle:
 
 def _put_head(model: Transformer, folder: Path) -> None:
     """The head that the adapter brings, in the place of those that the base has of other tasks."""
-    head = HEADS.get(read_json(folder / "adapter_config.json").get("task_type"))
+    head = HEADS.get(str(read_json(folder / "adapter_config.json").get("task_type")))
     where = architecture(model.config, [head]) if head else None
     rows = where.table(model.config) if where else []
     theirs = next((BASE + row.theirs for row in rows if row.ours == (f"heads.{head}.weight",)), "")
