@@ -1,7 +1,10 @@
 """The project file: what is read, and what is told about what is wrong."""
 
+import json
+import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 from liju import config
 from liju.config import Evaluate, Finetune, Model, Pretrain, Project, Serve, Source, Text, Vocab, documented
 from liju.config.lines import key_lines
-from liju.config.sections import is_section
+from liju.config.sections import SMOOTHED, TASKS_OF, is_section
 from liju.errors import ConfigError
 from liju.project.parts import check_model
 
@@ -156,6 +159,70 @@ def test_impossible_combinations(text, key, hint):
     starts = ("[finetune]",) if key == "finetune.train" else (f"{key.split('.')[1]} = ",)
     line = next(i for i, row in enumerate(text.splitlines(), 1) if row.startswith(starts))
     assert where == f"liju.toml:{line}"
+
+
+TASK = '[finetune]\ntask = "classification"\ntrain = ["a"]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "says"),
+    [
+        (f"{TASK}label_smoothing = 0.1", "finetune.label_smoothing", "no effect on 'classification'"),
+        (
+            f"{TASK}muon_learning_rate = 0.02",
+            "finetune.muon_learning_rate",
+            "no effect with optimizer 'adamw'",
+        ),
+        ("[pretrain]\nmuon_learning_rate = 0.1", "pretrain.muon_learning_rate", "optimizer 'adamw'"),
+        ('[model]\nfamily = "decoder"\n[pretrain]\nmask_rate = 0.3', "pretrain.mask_rate", "'causal'"),
+        (f'{TASK}optimizer = "muon"\ntrainable = "lora-8"', "finetune.optimizer", "trainable 'lora-8'"),
+        (f'{TASK}optimizer = "muon"\ntrainable = "head"', "finetune.optimizer", "whole matrices"),
+        (f'{TASK}layer_decay = 0.8\ntrainable = "head"', "finetune.layer_decay", "no block is trained"),
+        (f'{TASK}trainable = "top-99"', "finetune.trainable", "'top-99' of a model with 4 blocks"),
+        (f'{TASK}trainable = "top-2"\n[model]\nnum_layers = 1', "finetune.trainable", "with 1 block$"),
+    ],
+)
+def test_a_key_without_effect_is_told(text, key, says):
+    ((where, message, told),) = problems(text)
+    assert message.startswith(f"{key}: ") and re.search(says, message) and told
+    line = next(i for i, row in enumerate(text.splitlines(), 1) if row.startswith(f"{key.split('.')[1]} = "))
+    assert where == f"liju.toml:{line}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{TASK}label_smoothing = 0.0\nmuon_learning_rate = 0.01\nlayer_decay = 1.0",  # what is usual
+        f'{TASK}optimizer = "muon"\nmuon_learning_rate = 0.02\ntrainable = "top-2"',
+        f'{TASK}trainable = "top-4"\nlayer_decay = 0.8',
+        f'{TASK}trainable = "lora-8"\nlayer_decay = 0.8',
+        '[model]\nfamily = "encdec"\nnum_layers = 2\nswitches = { num_decoder_layers = 6 }\n'
+        '[finetune]\ntask = "translation"\ntrain = ["a"]\nlabel_smoothing = 0.1\ntrainable = "top-6"',
+        "[finetune]\nlabel_smoothing = 0.1",  # there is no task
+    ],
+)
+def test_a_key_with_an_effect_is_taken(text):
+    config.parse(text)
+
+
+def test_label_smoothing_is_for_the_tasks_that_use_it():
+    """Each task's objective has what the section says, or nothing."""
+    from liju.finetune import TASKS, Example
+    from liju.objective.examples import tokenizer
+
+    told = json.dumps([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}])
+    spans = json.dumps([{"text": "b", "begin": 2, "end": 3}])
+    values = {"text": "a b", "pair": "c", "labels": "x", "words": "a b", "tags": "O X", "messages": told}
+    values |= {"source": "a", "target": "b", "question": "a", "context": "a b", "summary": "a"}
+    for family, tasks in TASKS_OF.items():
+        for name in tasks:
+            own = {**values, "answers": spans if name == "answering" else '["b"]'}
+            own = TASKS[name].from_row(own)[0] if name == "instruction" else own
+            rows = [Example({**own, "score": f"{i}", "label": f"{i % 2}"}, f"x:{i}") for i in range(5)]
+            task: Any = TASKS[name].of(rows, 64)
+            task.decoder, task.encdec = family == "decoder", family == "encdec"
+            found = task.objective(rows, tokenizer(family), Finetune(label_smoothing=0.1), 0)
+            assert found.label_smoothing == (0.1 if name in SMOOTHED else 0.0), name
 
 
 def test_what_a_wrong_value_makes_impossible_is_not_told_twice():

@@ -108,6 +108,21 @@ def test_labelled_rows_that_lack_something(liju, tmp_path):
     assert set(path.parent.glob("runs/toy/pretrain-*")) == before
 
 
+@pytest.mark.parametrize(
+    ("row", "says"), [("a row\t", "no label"), ("one column", "1 column"), ("a guest\tsee", "label 'see'")]
+)
+def test_an_example_that_stops_says_the_key_that_leaves_it_out(liju, tmp_path, row, says):
+    path = write(tmp_path / "p")
+    (path.parent / "bad.tsv").write_text(f"text\tlabel\nour guide waits\tsea\n{row}\n")
+    words = ["finetune", path, "pretrain.steps=0", "finetune.epochs=1", "finetune.test=['bad.tsv']"]
+    code, _, err = liju(*words, "text.errors=stop")
+    assert code == 2 and "bad.tsv:3: " in err and says in err
+    (hint,) = [line for line in err.splitlines() if line.startswith("hint: ")]
+    assert hint.endswith("set text.errors = 'skip'") and "--errors" not in hint
+    code, out, err = liju(*words, "text.errors=skip")
+    assert code == 0 and "left out: 1 " in out, err
+
+
 def test_a_missing_file_is_named_with_its_neighbours(liju, tmp_path):
     path = write(tmp_path / "p")
     code, _, err = liju("run", path, "text.sources=['txt.txt']")

@@ -122,6 +122,16 @@ def test_the_next_command_is_of_the_same_run(liju, here, before, verb):
     assert shlex.split(said) == ["liju", verb, "p", *overrides]
 
 
+def test_finetune_says_the_next_command_of_the_same_run(liju, here):
+    given = ["name=other", "finetune.fields={text = 'text'}", "pretrain.steps=0", "finetune.epochs=1"]
+    code, out, _ = liju("finetune", *given, "p", "--quiet")
+    first = next(line for line in out.splitlines() if line.startswith("next: liju evaluate "))
+    words = shlex.split(first.removeprefix("next: liju "))
+    assert code == 0 and words == ["evaluate", "p", *given]
+    code, out, _ = liju(*words, "evaluate.baselines=[]")
+    assert code == 0 and "finetune  up to date" in out
+
+
 def test_evaluate(liju, here):
     code, out, _ = liju("evaluate", "p")
     assert code == 0 and "evaluate  up to date" in out

@@ -1,5 +1,7 @@
 """Several labels a text: learned, none allowed, the loss of transformers, labels in three spellings."""
 
+import json
+
 import pytest
 import torch
 from finetune_toys import LENGTH, examples, network, sentences, tuned, vocabulary
@@ -150,6 +152,28 @@ def test_another_training_forgets_the_thresholds_of_the_last():
 )
 def test_labels_are_spelled_in_three_ways(text):
     assert labels_in(text) == ["money", "sport"]
+
+
+def test_a_label_with_the_value_no_is_none_of_the_text():
+    flags = {"toxic": False, "rude": 0, "threat": None, "insult": True, "hate": 1, "spam": 1.0, "ad": 0.0}
+    assert labels_in(json.dumps(flags)) == ["hate", "insult", "spam"]
+    assert labels_in('{"toxic": false}') == []
+    # CLUENER's spans are those of the labels that the text has.
+    assert labels_in('{"name": {"叶老桂": [[9, 11]]}, "company": [[0, 3]]}') == ["company", "name"]
+
+
+@pytest.mark.parametrize("value", ["0.7", "2", '"yes"', '"0"', "NaN"])
+def test_a_label_with_another_value_is_refused(value):
+    with pytest.raises(DataError, match=r"'toxic' is .* neither yes nor no") as caught:
+        labels_in(f'{{"sport": true, "toxic": {value}}}')
+    assert caught.value.hint == "true or false, 1 or 0"
+
+
+@pytest.mark.parametrize("text", ["[true]", "[0.5]", "[null]", '["sport", false]'])
+def test_a_list_holds_names_or_whole_numbers(text):
+    assert labels_in("[1, 2]") == ["1", "2"]
+    with pytest.raises(DataError, match="no list of labels"):
+        labels_in(text)
 
 
 def test_bad_and_unknown_labels_are_named_by_file_and_line(tmp_path):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from liju.config import Evaluate, Finetune
 from liju.errors import DataError, ModelError
-from liju.finetune import Classification, GenerationTask, Labelled, TranslationTask, freeze
+from liju.finetune import Classification, Example, GenerationTask, Labelled, TranslationTask, freeze
 from liju.finetune.classification import fit_pair
 from liju.objective import losses
 from liju.samples import Sample, assemble, micro_batches
@@ -30,9 +30,28 @@ def test_classification_learns(classifier):
     answers = task.evaluate(model, tokenizer, test, HOW)
     scores = task.score(answers, test)
     assert scores["accuracy"] > 0.95, scores
+    measures = task.measures(answers, test)
+    assert {name: pytest.approx(scores[name]) for name in task.shown} == {
+        name: measure.value for name, measure in measures.items()
+    }
     assert result.loss < 0.2 and not result.stopped
     assert all(abs(sum(answer["scores"].values()) - 1) < 1e-5 for answer in answers)
     assert all(answer["score"] == max(answer["scores"].values()) for answer in answers)
+
+
+def test_matthews_of_two_labels_and_of_more_is_scikit_learns():
+    theirs = pytest.importorskip("sklearn.metrics").matthews_corrcoef
+    for labels in ("ab", "abc"):
+        want = [labels[i % len(labels)] for i in range(20)]
+        got = [labels[(i + (i % 7 == 0)) % len(labels)] for i in range(20)]
+        task, rows = Classification(list(labels), LENGTH), [Example({"label": one}, "x:1") for one in want]
+        answers = [{"label": one} for one in got]
+        assert 0 < theirs(want, got) < 1
+        assert task.score(answers, rows)["matthews"] == pytest.approx(theirs(want, got))
+        assert task.measures(answers, rows)["matthews"].value == pytest.approx(theirs(want, got))
+        assert "matthews" in task.shown and task.metric == "accuracy"
+        always = [{"label": "a"} for _ in want]
+        assert task.score(always, rows)["matthews"] == 0 == task.measures(always, rows)["matthews"].value
 
 
 def test_an_answer_does_not_depend_on_its_batch(classifier):

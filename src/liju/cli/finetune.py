@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+from liju.cli.again import again
 from liju.cli.launch import train_where
 from liju.cli.story import open_project, say_next, shown_path, split_words
+from liju.errors import ConfigError
 
 __all__ = ["finetune"]
 
@@ -16,9 +20,9 @@ def finetune(
     output: str = "",
     profile: bool = False,
     tensorboard: bool = False,
-    search: str = "",
-    trials: int = 8,
-    minutes: float = 0.0,
+    search: str | None = None,
+    trials: int | None = None,
+    minutes: float | None = None,
     apply: bool = False,
 ) -> None:
     """Train for a task with labelled examples (step 5).
@@ -52,17 +56,41 @@ def finetune(
         muon_learning_rate, batch_tokens, epochs, warmup, dropout, label_smoothing, layer_decay, trainable.
         Scored on a part of the training examples; the test set is not looked at.
     trials
-        With --search: try this many combinations; the better half goes on, at 25 % and at 50 % of the steps.
+        With --search: try this many combinations (8 when left out); the better half goes on, at 25 % and at
+        50 % of the steps.
     minutes
         With --search: begin no further trial after this time; 0 is no limit.
     apply
         With --search: write the best values into the project file.
     """
-    if search:
-        return look_for(words, [name.strip() for name in search.split(",")], trials, minutes, apply, quiet)
-    opened = train_where(words, "finetune", on, resume, quiet, output, profile, tensorboard)
-    if opened is not None:
-        say_next(f"liju evaluate {split_words(words)[0]}", f'liju predict {shown_path(opened.folder)} "..."')
+    alone = {"trials": trials is not None, "minutes": minutes is not None, "apply": apply}
+    if search is None:
+        _refuse(alone, "is for --search", "e.g. --search learning_rate")
+        opened = train_where(words, "finetune", on, resume, quiet, output, profile, tensorboard)
+        if opened is not None:
+            say_next(again("evaluate", words), f'liju predict {shown_path(opened.folder)} "..."')
+        return
+    others = {"on": on, "output": output, "profile": profile, "tensorboard": tensorboard}
+    _refuse(others, "has no effect with --search", "leave it out; trials run here, one at a time")
+    keys = [name.strip().removeprefix("finetune.") for name in search.split(",")]
+    look_for(words, keys, 8 if trials is None else trials, minutes or 0.0, apply, quiet)
+
+
+def _refuse(flags: Mapping[str, object], why: str, hint: str) -> None:
+    """Raise ConfigError for the first of these flags that was given."""
+    for name, given in flags.items():
+        if given:
+            raise ConfigError(f"--{name} {why}", hint=hint)
+
+
+def _without(words: Sequence[str], found: Sequence[str]) -> list[str]:
+    """The words without overrides of the keys that `found` has.
+
+    >>> _without(["name=b", "first", "finetune.epochs=2"], ["finetune.epochs=3"])
+    ['name=b', 'first']
+    """
+    keys = {override.partition("=")[0] for override in found}
+    return [word for word in words if "=" not in word or word.partition("=")[0].strip() not in keys]
 
 
 def look_for(
@@ -72,15 +100,15 @@ def look_for(
     from liju.project.search import apply_values
     from liju.project.search import search as find
 
-    keys = [key.removeprefix("finetune.") for key in keys]
     opened = open_project(words, quiet=quiet)
     found = find(opened, keys, trials, minutes)
     for line in found.lines():
         print(line)
+    others = _without(words, found.overrides)
+    if not apply:
+        say_next(again("finetune", [*others, *found.overrides]))
+        return
     path, _ = split_words(words)
-    if apply:
-        apply_values(path, found.best.values)
-        print(f"wrote {', '.join(keys)} into {path}")
-        say_next(f"liju finetune {path}")
-    else:
-        say_next(f"liju finetune {path} {' '.join(found.overrides)}")
+    apply_values(path, found.best.values)
+    print(f"wrote {', '.join(found.best.values)} into {path}")
+    say_next(again("finetune", others))

@@ -24,7 +24,7 @@ liju.toml:4: pretrain.steps: a whole number is needed, not 'many'
 """
 
 from liju.config.reading import Check, Follow, parse, read
-from liju.config.rules import Problem
+from liju.config.rules import Problem, without_effect
 from liju.config.sections import (
     Evaluate,
     Finetune,
@@ -39,4 +39,4 @@ from liju.config.sections import (
 from liju.config.writing import documented
 
 __all__ = ["Check", "Evaluate", "Finetune", "Model", "Pretrain", "Problem", "Project", "Serve", "Source"]
-__all__ += ["Follow", "Text", "Vocab", "documented", "parse", "read"]
+__all__ += ["Follow", "Text", "Vocab", "documented", "parse", "read", "without_effect"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from liju.config.sections import BALANCES_OF, OBJECTIVE_OF, TASKS_OF, Project
+from liju.config.sections import BALANCES_OF, OBJECTIVE_OF, SMOOTHED, TASKS_OF, Finetune, Pretrain, Project
 
-__all__ = ["Problem", "combinations"]
+__all__ = ["Problem", "combinations", "without_effect"]
 
 # A mistake: the dotted key, what is wrong, what to do.
 Problem = tuple[str, str, str]
@@ -24,6 +24,50 @@ def _most_heads(d_model: int, most: int) -> int:
     (2, 1)
     """
     return next((heads for heads in range(most, 0, -1) if d_model % (2 * heads) == 0), 1)
+
+
+def _is_usual(section: Finetune | Pretrain, name: str) -> bool:
+    """Whether a key has the value that it has where a file says nothing."""
+    return getattr(section, name) == type(section).model_fields[name].default
+
+
+def without_effect(project: Project) -> Iterator[tuple[Problem, tuple[str, ...]]]:
+    """Each key that was set and changes nothing beside the others, with the keys that make it so.
+
+    >>> given = Finetune(task="classification", label_smoothing=0.1)
+    >>> [problem[:2] for problem, _ in without_effect(Project(finetune=given))]
+    [('finetune.label_smoothing', "has no effect on 'classification'")]
+    """
+    finetune, pretrain = project.finetune, project.pretrain
+    for name, section in (("finetune", finetune), ("pretrain", pretrain)):
+        if section.optimizer != "muon" and not _is_usual(section, "muon_learning_rate"):
+            what = f"has no effect with optimizer {section.optimizer!r}"
+            hint = "leave it out, or set optimizer = 'muon'"
+            yield (f"{name}.muon_learning_rate", what, hint), (f"{name}.optimizer",)
+    if pretrain.objective == "causal" and not _is_usual(pretrain, "mask_rate"):
+        what = "has no effect with objective 'causal'"
+        yield ("pretrain.mask_rate", what, "leave it out"), ("pretrain.objective", "model.family")
+    if finetune.task not in ("", *SMOOTHED) and not _is_usual(finetune, "label_smoothing"):
+        hint = f"leave it out; it is for {', '.join(SMOOTHED)}"
+        what = f"has no effect on {finetune.task!r}"
+        yield ("finetune.label_smoothing", what, hint), ("finetune.task",)
+    trainable, about = finetune.trainable, ("finetune.trainable",)
+    if finetune.optimizer == "muon" and re.match(r"head$|bias$|[ld]ora-", trainable):
+        what = f"'muon' has no effect with trainable {trainable!r}: it trains whole matrices of the blocks"
+        yield ("finetune.optimizer", what, "leave it out"), about
+    if trainable == "head" and not _is_usual(finetune, "layer_decay"):
+        what = "has no effect with trainable 'head': no block is trained"
+        yield ("finetune.layer_decay", what, "leave it out"), about
+    top, most = re.fullmatch(r"top-(\d+)", trainable), _most_blocks(project)
+    if top and int(top[1]) > most:
+        what = f"{trainable!r} of a model with {most} block{'s' if most > 1 else ''}"
+        yield ("finetune.trainable", what, f"'all', or at most 'top-{most}'"), ("model.num_layers",)
+
+
+def _most_blocks(project: Project) -> int:
+    """The blocks of the deepest stack."""
+    other = project.model.switches.get("num_decoder_layers")
+    return max(project.model.num_layers, other if isinstance(other, int) else 0)
 
 
 def combinations(project: Project) -> Iterator[tuple[Problem, tuple[str, ...]]]:
@@ -101,3 +145,4 @@ def combinations(project: Project) -> Iterator[tuple[Problem, tuple[str, ...]]]:
             ),
             ("model.max_length",),
         )
+    yield from without_effect(project)

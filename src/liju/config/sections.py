@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = ["Evaluate", "Finetune", "Model", "Pretrain", "Project", "Section", "Serve", "Source", "Text"]
-__all__ += ["BALANCES_OF", "OBJECTIVE_OF", "TASKS_OF", "Vocab", "is_section"]
+__all__ += ["BALANCES_OF", "OBJECTIVE_OF", "SMOOTHED", "TASKS_OF", "Vocab", "is_section"]
 
 Family = Literal["encoder", "decoder", "encdec"]
 Baseline = Literal["majority", "ngram", "scratch", "retrieval", "statistical"]
@@ -35,6 +35,10 @@ BALANCES_OF = {
     "tagging": ("weights", "focal"),
     "multilabel": ("focal",),
 }
+
+
+# Tasks that `finetune.label_smoothing` is for: those that write one text from another.
+SMOOTHED = TASKS_OF["encdec"]
 
 
 class Section(BaseModel):

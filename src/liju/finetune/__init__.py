@@ -22,6 +22,8 @@ __all__ += [
     "DoRALinear",
     "LoRALinear",
     "add_lora",
+    "base_of",
+    "load_adapted",
     "load_adapter",
     "lora_layers",
     "merge_lora",
@@ -32,6 +34,7 @@ __all__ += ["GenerativeAnswering", "InstructionTask", "SummarisationTask"]
 __all__ += ["freeze", "gradually", "hold_out", "load", "pretrained_task", "read_examples", "steps_of"]
 
 if TYPE_CHECKING:
+    from liju.finetune.adapted import base_of, load_adapted
     from liju.finetune.adapters import load_adapter, save_adapter
     from liju.finetune.answering import Answering
     from liju.finetune.bundles import find_bundle, steps_of
@@ -57,6 +60,7 @@ if TYPE_CHECKING:
 
 # Where each public name lives. It is imported at first use, so that finding a bundle needs no torch.
 _HOME = {
+    **dict.fromkeys(("base_of", "load_adapted"), "adapted"),
     **dict.fromkeys(("load_adapter", "save_adapter"), "adapters"),
     **dict.fromkeys(("DoRALinear", "LoRALinear", "add_lora", "lora_layers"), "lora"),
     **dict.fromkeys(("merge_lora", "remove_lora"), "lora"),

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from liju.config import Evaluate, Finetune
 from liju.errors import DataError, RequestError
-from liju.evaluate import Measure, accuracy, accuracy_measure, f1, f1_measure
+from liju.evaluate import Measure, accuracy, accuracy_measure, f1, f1_measure, matthews, matthews_measure
 from liju.finetune.examples import Example, meant
 from liju.finetune.predicted import predicted
 from liju.finetune.task import Answer, Baseline
@@ -160,7 +160,7 @@ class Classification:
     name = "classification"
     metric = "accuracy"
     higher_is_better = True
-    shown: tuple[str, ...] = ("accuracy", "macro_f1")
+    shown: tuple[str, ...] = ("accuracy", "macro_f1", "matthews")
     options: ClassVar[dict[str, Any]] = {}
     asked: tuple[str, ...] = ("text", "pair")
     needed: tuple[str, ...] = ("text", "label")
@@ -249,7 +249,11 @@ class Classification:
     def score(self, answers: Sequence[Answer], examples: Sequence[Example]) -> dict[str, float]:
         predicted = [answer["label"] for answer in answers]
         truth = [example["label"] for example in examples]
-        return {"accuracy": accuracy(predicted, truth), "macro_f1": f1(predicted, truth, "macro")}
+        return {
+            "accuracy": accuracy(predicted, truth),
+            "macro_f1": f1(predicted, truth, "macro"),
+            "matthews": matthews(predicted, truth),
+        }
 
     def right(self, answer: Answer, example: Example) -> bool:
         return answer["label"] == example["label"]
@@ -257,7 +261,11 @@ class Classification:
     def measures(self, answers: Sequence[Answer], examples: Sequence[Example]) -> dict[str, Measure]:
         got, want = [a["label"] for a in answers], [e["label"] for e in examples]
         labels = sorted({*self.labels, *got, *want})
-        return {"accuracy": accuracy_measure(got, want), "macro_f1": f1_measure(got, want, labels=labels)}
+        return {
+            "accuracy": accuracy_measure(got, want),
+            "macro_f1": f1_measure(got, want, labels=labels),
+            "matthews": matthews_measure(got, want, labels),
+        }
 
     def baselines(
         self, wanted: Sequence[str], train: Sequence[Example], test: Sequence[Example]

@@ -46,6 +46,10 @@ def finetune(
 ) -> TrainResult:
     """Put the task's output layer on `model` and train it on `examples`, in place.
 
+    The output layers of a task that the model was fine-tuned for before are taken off, also those of the same
+    task with the same labels: a second round keeps what the blocks have learned, and its layer starts anew.
+    The heads of pre-training stay.
+
     With trainable = "lora-8" or "dora-8" adapters of rank 8 are trained, saved beside the checkpoints in
     PEFT's form (where the shape has a class), and merged (law 6). The layer's first weights, the order of the
     examples and dropout depend on `seed` alone.
@@ -62,6 +66,8 @@ def finetune(
         known = " or ".join(BALANCES_OF.get(task.name, ())) or "none"
         raise ModelError(f"finetune.balance = {settings.balance!r} is nothing to {task.name}", hint=known)
     torch.manual_seed(key_of("head", seed) % 2**63)
+    for name in [name for name in model.heads if name not in PRETRAINED]:
+        del model.heads[name]
     task.prepare(model)
     set_dropout(model, settings.dropout)
     adapted = adapter_of(settings.trainable)
@@ -132,6 +138,8 @@ def finetune(
         set_dropout(model, 0.0)
 
 
+# The heads of pre-training. Any other is a task's, and would be exported in the place of the new one (law 7).
+PRETRAINED = ("words", "next_sentence")
 # A look on the way is quick: the beam of the evaluation costs several times as much.
 GREEDY = Evaluate(beam=1)
 

@@ -29,12 +29,15 @@ __all__ = ["Multilabel", "labels_in"]
 
 
 def labels_in(text: str) -> list[str]:
-    """The labels that a field holds, sorted: parted by commas, a JSON list, or the keys of a JSON object.
+    """The labels that a field holds, sorted: parted by commas, a JSON list, or the keys of a JSON object with
+    the value true, 1, or spans (those with false, 0 or null are not meant).
 
-    Raises DataError for a list or an object that is not whole.
+    Raises DataError for a list or an object that is not whole, and for another value of a label.
 
     >>> labels_in("sport, money"), labels_in('["Film, TV"]'), labels_in("")
     (['money', 'sport'], ['Film, TV'], [])
+    >>> labels_in('{"toxic": false, "rude": true}')
+    ['rude']
     """
     found: Any = text.split(",")
     if text.strip().startswith(("[", "{")):
@@ -42,10 +45,24 @@ def labels_in(text: str) -> list[str]:
             found = json.loads(text)
         except ValueError:
             found = None
-        if not isinstance(found, list | dict) or not all(isinstance(one, str | int) for one in found):
+        if isinstance(found, dict):
+            found = [label for label, value in found.items() if _has(text, label, value)]
+        if not isinstance(found, list) or not all(type(one) in (str, int) for one in found):
             hint = 'sport,money or ["sport", "money"]'
             raise DataError(f"labels {text!r:.60} are no list of labels", hint=hint)
     return sorted({str(label).strip() for label in found} - {""})
+
+
+def _has(text: str, label: str, value: Any) -> bool:
+    """Whether the value beside a label says that the text has it."""
+    if isinstance(value, dict | list):  # its spans
+        return True
+    if value not in (None, False, True):  # 0 and 1 equal them
+        raise DataError(
+            f"labels {text!r:.60}: {label!r} is {value!r:.20}, neither yes nor no",
+            hint="true or false, 1 or 0",
+        )
+    return bool(value)
 
 
 def _of(example: Example) -> list[str]:

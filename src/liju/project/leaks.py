@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from liju.errors import DataError
 from liju.finetune import ExampleSet, read_examples
 from liju.finetune.examples import check_of, leave_out_unknown
 from liju.finetune.inspection import inspect
@@ -23,20 +25,33 @@ def examples_of(run: Run) -> ExampleSet:
     if "examples" not in run.cache:
         section = run.project.finetune
         task = TASK_TYPES[section.task]
-        found = read_examples(
-            section,
-            task.needed,
-            base=run.base,
-            seed=run.project.seed,
-            errors=run.project.text.errors,
-            optional=task.optional,
-            from_row=getattr(task, "from_row", None),
-            may_be_empty=getattr(task, "may_be_empty", ()),
-        )
-        made = task.of(found.train, run.project.model.max_length)  # refuses now what it cannot learn from
-        leave_out_unknown(found, check_of(made), run.project.text.errors)
+        try:
+            found = read_examples(
+                section,
+                task.needed,
+                base=run.base,
+                seed=run.project.seed,
+                errors=run.project.text.errors,
+                optional=task.optional,
+                from_row=getattr(task, "from_row", None),
+                may_be_empty=getattr(task, "may_be_empty", ()),
+            )
+            made = task.of(found.train, run.project.model.max_length)  # refuses now what it cannot learn from
+            leave_out_unknown(found, check_of(made), run.project.text.errors)
+        except DataError as error:
+            raise _or_skip(error) if run.project.text.errors == "stop" else error from None
         run.cache["examples"] = found
     return run.cache["examples"]
+
+
+def _or_skip(error: DataError) -> DataError:
+    """An error, and where it is of a row, how to leave such rows out."""
+    if not re.match(r".+:\d+: ", error.message) or SKIP in error.hint:
+        return error
+    return DataError(error.message, hint="; ".join(filter(None, [error.hint, f"or set {SKIP}"])))
+
+
+SKIP = "text.errors = 'skip'"
 
 
 def inspection_of(run: Run, tokenizer: Tokenizer) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def measures_of(task: Task, answers: Sequence[Answer], examples: Sequence[Exampl
     >>> test = [Example({"text": "a", "label": "pos"}, "x:1"), Example({"text": "b", "label": "neg"}, "x:2")]
     >>> found = measures_of(Classification(["neg", "pos"], 16), [{"label": "pos"}] * 2, test)
     >>> {name: round(measure.value, 3) for name, measure in found.items()}
-    {'accuracy': 0.5, 'macro_f1': 0.333}
+    {'accuracy': 0.5, 'macro_f1': 0.333, 'matthews': 0.0}
     """
     own = getattr(task, "measures", None)
     if own is not None:

@@ -13,10 +13,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from liju.config import Finetune
+from liju.config import Finetune, Model, Project, without_effect
 from liju.config.lines import key_lines
 from liju.config.writing import toml
-from liju.errors import ConfigError, did_you_mean
+from liju.errors import ConfigError, RankError, TrainingError, did_you_mean
 from liju.finetune import finetune, hold_out
 from liju.project.directory import Run, Stopped, write_json, write_text
 from liju.project.keys import key
@@ -95,11 +95,13 @@ def _plain(value: Any) -> str:
     return value if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def grid(settings: Finetune, keys: Sequence[str], seed: int = 0) -> list[dict[str, Any]]:
+def grid(
+    settings: Finetune, keys: Sequence[str], seed: int = 0, model: Model | None = None
+) -> list[dict[str, Any]]:
     """What to try, in order: the file's own values first, then the other combinations, in an order drawn by
-    the seed.
+    the seed. No two are the same training: a key without effect beside the others has its usual value.
 
-    Raises ConfigError for a key that is not searched.
+    Raises ConfigError for a key that is not searched, or changes nothing with these settings.
 
     >>> tried = grid(Finetune(learning_rate=1e-3, dropout=0.2), ["learning_rate", "dropout"])
     >>> len(tried), tried[0]
@@ -120,9 +122,33 @@ def grid(settings: Finetune, keys: Sequence[str], seed: int = 0) -> list[dict[st
         axes.append(list(dict.fromkeys(found)))
     if not axes or len(set(keys)) < len(keys):
         raise ConfigError("--search names each key once", hint="--search learning_rate,batch_tokens")
-    combined = [dict(zip(keys, values, strict=True)) for values in product(*axes)]
+    project = Project(finetune=settings, model=model or Model())
+    combined = [_settled(project, dict(zip(keys, values, strict=True))) for values in product(*axes)]
+    more = [name for values in combined for name in values if name not in keys]
+    names = [*keys, *dict.fromkeys(more)]  # those that had to go back to what is usual, too
+    combined = [{name: values.get(name, getattr(settings, name)) for name in names} for values in combined]
+    combined = [values for i, values in enumerate(combined) if values not in combined[:i]]
+    for name, axis in zip(keys, axes, strict=True):
+        if len({values[name] for values in combined}) == 1:
+            _, what, hint = _idle(project, {name: axis[1]})[0]
+            raise ConfigError(f"--search {name}: {what}", hint=hint)
     order = random_of("search", seed, len(combined)).permutation(len(combined)).tolist()
     return [combined[0], *(combined[i] for i in order if i != 0)]
+
+
+def _idle(project: Project, values: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """The keys of [finetune] that have no effect with these values: key, why, what to do."""
+    settings = project.finetune.model_copy(update=values)
+    found = without_effect(project.model_copy(update={"finetune": settings}))
+    return [problem for problem, _ in found if problem[0].startswith("finetune.")]
+
+
+def _settled(project: Project, values: dict[str, Any]) -> dict[str, Any]:
+    """The values, with what is usual for each key that has no effect beside them."""
+    while idle := _idle(project, values):
+        name = idle[0][0].removeprefix("finetune.")
+        values = {**values, name: Finetune.model_fields[name].default}
+    return values
 
 
 def search(run: Run, keys: Sequence[str], trials: int = 8, minutes: float = 0.0) -> Search:
@@ -134,12 +160,15 @@ def search(run: Run, keys: Sequence[str], trials: int = 8, minutes: float = 0.0)
         raise ConfigError("[finetune] task is empty", hint="a search scores a task")
     if trials < 2:
         raise ConfigError(f"--trials {trials}: there is nothing to compare", hint="at least 2")
+    if not minutes >= 0:
+        raise ConfigError(f"--minutes {minutes:g} is no time", hint="0 is no limit")
+    values = grid(project.finetune, keys, project.seed, project.model)[:trials]
     began = time.monotonic()
     examples = examples_of(run).train
     task = TASK_TYPES[project.finetune.task].of(examples, project.model.max_length)
     train, held = hold_out(examples, project.finetune.validation)
     start = run.ensure("pretrain").folder
-    tried = [Trial(i, values) for i, values in enumerate(grid(project.finetune, keys, project.seed)[:trials])]
+    tried = [Trial(i, one) for i, one in enumerate(values)]
     folder = run.folder / f"search-{key(run.key('finetune'), *sorted(keys))}"
     run.tell(
         f"{len(tried)} trials on {len(train):,} examples, scored on {len(held):,} others ({task.metric})"
@@ -151,7 +180,14 @@ def search(run: Run, keys: Sequence[str], trials: int = 8, minutes: float = 0.0)
             out_of_time |= bool(minutes) and time.monotonic() - began > 60 * minutes
             if out_of_time and (trial is not alive[0] or looks > 1):
                 break
-            _take(run, task, start, folder / f"trial-{key(trial.values)}", trial, looks, train, held)
+            try:
+                _take(run, task, start, folder / f"trial-{key(trial.values)}", trial, looks, train, held)
+            except RankError:
+                raise
+            except TrainingError as error:  # what cannot be trained so is the worst, not the end
+                trial.looks, trial.score = looks, math.nan
+                run.tell(f"  trial {trial.number}: {error.message}")
+                continue
             metric = metric_named(task.metric)
             told = ", ".join(f"{name} {_plain(value)}" for name, value in trial.values.items())
             run.tell(
@@ -161,7 +197,7 @@ def search(run: Run, keys: Sequence[str], trials: int = 8, minutes: float = 0.0)
         if out_of_time:
             run.tell(f"  {minutes:g} minutes are over")
             break
-        alive = sorted(alive, key=lambda one: (-sign * one.score, one.number))
+        alive = sorted(alive, key=lambda one: (math.isnan(one.score), -sign * one.score, one.number))
         alive = alive[: max(1, math.ceil(len(alive) / 2))]
     tried.sort(key=lambda one: (-one.looks, math.isnan(one.score), -sign * one.score, one.number))
     found = Search(task.metric, task.higher_is_better, tried, len(held), folder)
@@ -208,9 +244,10 @@ def _take(
                 f"the search stopped in trial {trial.number}", hint="the same command goes on from there"
             )
         seconds = round(time.monotonic() - began, 1)
-        write_json(record, {"score": result.scores[task.metric], "seconds": seconds})
+        score = float(result.scores[task.metric])
+        write_json(record, {"score": None if math.isnan(score) else score, "seconds": seconds})
     told = json.loads(record.read_text(encoding="utf-8"))
-    trial.looks, trial.score = looks, told["score"]
+    trial.looks, trial.score = looks, math.nan if told["score"] is None else told["score"]
     trial.seconds += told["seconds"]
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from liju.config import Problem, Project, Source
-from liju.errors import BundleError, LijuError
-from liju.finetune import find_bundle
+from liju.errors import BundleError, DataError, LijuError
+from liju.finetune import base_of, find_bundle, load_adapted
 from liju.hub import Bundle, from_json, load_bundle
 from liju.hub.files import read_json
 from liju.model import TransformerConfig
 from liju.text import resolve
 
-__all__ = ["check_start", "follow_start", "model_folder", "start_bundle"]
+__all__ = ["check_start", "follow_start", "model_files", "model_folder", "start_bundle"]
 
 # Keys of [model] that are switches of the network; how long samples are and dropout are the project's own.
 SIZES = ("d_model", "num_layers", "num_heads", "d_ff")
@@ -25,26 +25,47 @@ FREE = ("vocab_size", "max_length", "dropout")
 
 def model_folder(path: str, base: Path) -> Path:
     """The folder that `[model] path` means: package:NAME/inside, $NAME/inside, or from the project file; of a
-    run directory its newest model.
+    run directory its newest model. It may be an adapter's, as PEFT writes them.
 
-    Raises DataError with what is there instead, where it has no config.json.
+    Raises DataError with what is there instead, where it has no config.json and no adapter_config.json.
     """
     if (base / path / "run.json").exists():
         return find_bundle(base / path)
-    found = resolve(Source(path=f"{path.rstrip('/')}/config.json", format="text"), base)
+    try:
+        return _holds(path, "config.json", base)
+    except DataError as error:
+        try:
+            return _holds(path, "adapter_config.json", base)
+        except DataError:
+            raise error from None
+
+
+def _holds(path: str, file: str, base: Path) -> Path:
+    found = resolve(Source(path=f"{path.rstrip('/')}/{file}", format="text"), base)
     return Path(found[0].path).parent
+
+
+def model_files(path: str, base: Path) -> list[Path]:
+    """The files that the model of `[model] path` is made of: a change of them is another model."""
+    folder = model_folder(path, base)
+    folders = [found for found in (folder, base_of(folder)) if found is not None]
+    suffixes = (".json", ".safetensors", ".txt")
+    return [file for one in folders for file in sorted(one.iterdir()) if file.suffix in suffixes]
 
 
 def start_bundle(project: Project, base: Path) -> Bundle:
     """The model of `[model] path`. Raises BundleError where it is not whole or has no vocabulary."""
-    bundle = load_bundle(model_folder(project.model.path, base))
+    folder = model_folder(project.model.path, base)
+    own = base_of(folder)
+    bundle = load_bundle(folder) if own is None else load_adapted(folder)
     if bundle.tokenizer is None:
-        raise BundleError(f"{bundle.folder}: no tokenizer", hint="put its tokenizer.json there")
+        raise BundleError(f"{own or folder}: no tokenizer", hint="put its tokenizer.json there")
     return bundle
 
 
 def _config(path: str, base: Path) -> TransformerConfig:
     folder = model_folder(path, base)
+    folder = base_of(folder) or folder
     if (folder / "liju.json").exists():
         record = read_json(folder / "liju.json")
         return TransformerConfig.from_json(json.dumps(record.get("config")))

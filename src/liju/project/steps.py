@@ -23,7 +23,7 @@ from liju.project.keys import files_fingerprint, key
 from liju.project.laws import check_laws
 from liju.project.leaks import Kept, evaluation_texts, examples_of, inspection_of
 from liju.project.parts import TASK_TYPES, initialise, objective_of, trained
-from liju.project.start import model_folder, start_bundle
+from liju.project.start import model_files, start_bundle
 from liju.project.tell import TELL
 from liju.project.views import look, written
 from liju.samples import TokenShards, write_shards
@@ -127,8 +127,7 @@ FREE = {"micro_batch_tokens", "save_every", "sharding", "tensor_parallel", "reco
 def pretrain_section(run: Run) -> Any:
     project = run.project
     if project.model.path:
-        folder = model_folder(project.model.path, run.base)
-        files = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".txt"))
+        files = model_files(project.model.path, run.base)
         return project.model.path, files_fingerprint(files)
     section = project.pretrain.model_dump_json(exclude=FREE)
     return project.model.model_dump_json(), section, project.seed, project.device

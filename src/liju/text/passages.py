@@ -322,7 +322,7 @@ _READERS: dict[str, Callable[[File, Encoding, str, int], Items]] = {
 }
 
 
-def stop(problem: Problem, skip: str = "set errors = 'skip'") -> DataError:
+def stop(problem: Problem, skip: str = "set text.errors = 'skip'") -> DataError:
     """The error that a problem is when errors = "stop". `skip`: how to leave such rows out, for the hint.
 
     >>> stop(Problem("a.csv", "3", "1 column where the header has 2", "bad row")).message
