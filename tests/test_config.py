@@ -199,10 +199,33 @@ def test_a_key_without_effect_is_told(text, key, says):
         '[model]\nfamily = "encdec"\nnum_layers = 2\nswitches = { num_decoder_layers = 6 }\n'
         '[finetune]\ntask = "translation"\ntrain = ["a"]\nlabel_smoothing = 0.1\ntrainable = "top-6"',
         "[finetune]\nlabel_smoothing = 0.1",  # there is no task
+        f'{TASK}trainable = "top-9"\n[model]\npath = "somewhere"',  # of so many blocks as that has
     ],
 )
 def test_a_key_with_an_effect_is_taken(text):
     config.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "override", "reset"),
+    [
+        ('optimizer = "muon"\nmuon_learning_rate = 0.02', "optimizer=adamw", ["muon_learning_rate"]),
+        (
+            'optimizer = "muon"\nmuon_learning_rate = 0.02',
+            "trainable=lora-8",
+            ["optimizer", "muon_learning_rate"],
+        ),
+        ("layer_decay = 0.8", "trainable=head", ["layer_decay"]),
+    ],
+)
+def test_an_override_takes_along_what_it_leaves_without_effect(text, override, reset):
+    found = config.parse(f"{TASK}{text}", [f"finetune.{override}"]).finetune
+    assert [getattr(found, name) for name in reset] == [getattr(Finetune(), name) for name in reset]
+
+
+def test_an_override_without_effect_is_told():
+    ((where, message, _),) = problems(TASK, ["finetune.muon_learning_rate=0.02"])
+    assert "command line" in where and "has no effect" in message
 
 
 def test_label_smoothing_is_for_the_tasks_that_use_it():

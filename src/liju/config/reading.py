@@ -11,7 +11,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from liju.config.lines import Keys, key_lines
-from liju.config.rules import Problem, combinations
+from liju.config.rules import Problem, combinations, without_effect
 from liju.config.sections import Project, Source, is_section
 from liju.errors import ConfigError, did_you_mean
 
@@ -86,6 +86,11 @@ def parse(
                 problems.append(problem)
                 wrong |= {problem[0], suggested}
                 _remove(tree, detail["loc"])
+    while project is not None and (idle := _made_idle(project, lines)):
+        for keys in idle:
+            _remove(tree, keys)
+            lines[keys] = COMMAND_LINE  # as if it were taken away there
+        project = Project.model_validate(tree)
     if project is not None:
         for problem, about in combinations(project):
             if not any(_touches(key, wrong) for key in (problem[0], *about)):
@@ -95,6 +100,18 @@ def parse(
     if problems or project is None:
         raise _report(problems, lines, name)
     return project
+
+
+def _made_idle(project: Project, lines: dict[Keys, int]) -> list[Keys]:
+    """Keys of the file that an override leaves without effect: to try `finetune.optimizer=adamw` takes one
+    override, not another one for the rate of the optimizer that the file had."""
+    found = []
+    for (key, *_), about in without_effect(project):
+        by_override = any(lines.get(tuple(other.split("."))) == COMMAND_LINE for other in about)
+        keys = tuple(key.split("."))
+        if by_override and lines.get(keys) != COMMAND_LINE and key != "finetune.trainable":
+            found.append(keys)
+    return found
 
 
 def _override(tree: dict[str, Any], overrides: Sequence[str], lines: dict[Keys, int]) -> Iterator[Problem]:

@@ -59,7 +59,9 @@ def without_effect(project: Project) -> Iterator[tuple[Problem, tuple[str, ...]]
         what = "has no effect with trainable 'head': no block is trained"
         yield ("finetune.layer_decay", what, "leave it out"), about
     top, most = re.fullmatch(r"top-(\d+)", trainable), _most_blocks(project)
-    if top and int(top[1]) > most:
+    model = project.model
+    known = "num_layers" in model.model_fields_set or not (model.path or model.preset)
+    if top and known and int(top[1]) > most:
         what = f"{trainable!r} of a model with {most} block{'s' if most > 1 else ''}"
         yield ("finetune.trainable", what, f"'all', or at most 'top-{most}'"), ("model.num_layers",)
 
