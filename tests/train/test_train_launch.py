@@ -131,7 +131,8 @@ def slurm(folder, script, **commands):
     told = {"SLURM_JOB_NODELIST": "here", "SLURM_NNODES": "1", "SLURM_JOB_ID": "7", "HERE": str(folder)}
     path = f"{folder / 'bin'}:{os.environ['PATH']}"
     env = {**os.environ, **told, "PATH": path, "OMP_NUM_THREADS": "1"}
-    job = subprocess.Popen(["bash", folder / "job"], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    told = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    job = subprocess.Popen(["bash", folder / "job"], env=env, **told)
     assert wait_for(lambda: (folder / "step").exists() or job.poll() is not None)
     return job
 

@@ -119,14 +119,15 @@ def torchrun(words: Sequence[str], ranks: int) -> list[str]:
 def sbatch(words: Sequence[str], nodes: int = 1, gpus: int = 8, name: str = "liju", restarts: int = 3) -> str:
     """A Slurm script that does `liju WORDS --resume` on `nodes` machines with `gpus` ranks each.
 
-    Two minutes before the time is over the script asks the run to stop; it saves, and the job is queued again and
-    goes on from there. A job that is cancelled, or that fails, is not. A lost rank restarts all ranks from the
-    last checkpoint, `restarts` times at most.
+    Two minutes before the time is over the script asks the run to stop; it saves, and the job is queued again
+    and goes on from there. A job that is cancelled, or that fails, is not. A lost rank restarts all ranks from
+    the last checkpoint, `restarts` times at most.
 
     >>> print(sbatch(["pretrain", "first"], nodes=2, gpus=4).splitlines()[2])
     #SBATCH --nodes=2
     """
-    from liju.train.ranks import STOPPED  # here: that module is run as a program, and must not be loaded before
+    # Not above: that module is run as a program, and must not be loaded before.
+    from liju.train.ranks import STOPPED
 
     again = words if "--resume" in words else [*words, "--resume"]
     return f"""#!/bin/bash
@@ -146,8 +147,8 @@ set -euo pipefail
 export OMP_NUM_THREADS="${{OMP_NUM_THREADS:-8}}"
 HEAD=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 
-# Two minutes before its time is over Slurm tells this script, which asks the run to stop: by scancel, since srun
-# ends its tasks at once when it is told itself. (USR1: a job that is cancelled gets TERM, and is not to come back.)
+# Two minutes before its time is over Slurm tells this script, which asks the run to stop: by scancel,
+# since srun ends its tasks at once when it is told itself. (USR1, not TERM: that a cancelled job gets too.)
 late=""
 trap 'late="$late."; scancel --signal=TERM "$SLURM_JOB_ID"' USR1
 

@@ -1,7 +1,7 @@
 """What starts the ranks of a machine and waits for them: torchrun, which hands on how they ended.
 
-`python -m liju.train.ranks OPTIONS -m liju WORDS` takes the options of torchrun. That one ends with 1 and
-a traceback of its own whatever happened, so that nobody could tell a run that was asked to stop, and has saved
+`python -m liju.train.ranks OPTIONS -m liju WORDS` takes the options of torchrun. That one ends with 1 and a
+traceback of its own whatever happened, so that nobody could tell a run that was asked to stop, and has saved
 itself, from one that failed.
 """
 
@@ -16,8 +16,8 @@ from collections.abc import Sequence
 __all__ = ["STOPPED", "main"]
 
 STOPPED = 130  # as a verb ends that was asked to stop
-# Seconds in which ranks that were asked to stop finish their step and save; torch gives 30. A Slurm script asks
-# 120 seconds before the end. (A torch that does not know the variable leaves it at 30.)
+# Seconds in which ranks that were asked to stop finish their step and save; torch gives 30, and a torch that
+# does not know the variable leaves it at that. A Slurm script asks 120 seconds before the end.
 os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "110")
 
 
