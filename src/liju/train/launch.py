@@ -120,8 +120,8 @@ def sbatch(words: Sequence[str], nodes: int = 1, gpus: int = 8, name: str = "lij
     """A Slurm script that does `liju WORDS --resume` on `nodes` machines with `gpus` ranks each.
 
     Two minutes before the time is over the script asks the run to stop; it saves, and the job is queued again
-    and goes on from there. A job that is cancelled, or that fails, is not. A lost rank restarts all ranks from
-    the last checkpoint, `restarts` times at most.
+    and goes on from there. A job that is cancelled, or that fails, is not. A lost rank restarts all ranks
+    from the last checkpoint, `restarts` times at most.
 
     >>> print(sbatch(["pretrain", "first"], nodes=2, gpus=4).splitlines()[2])
     #SBATCH --nodes=2
