@@ -12,6 +12,7 @@ from liju.errors import ConfigError
 from liju.project.directory import Run, wanted
 from liju.project.parts import check_model
 from liju.project.preset import follow_preset
+from liju.project.resuming import check_resumed
 from liju.project.start import check_start, follow_start
 from liju.project.steps import STEPS
 from liju.project.story import write_story
@@ -85,8 +86,9 @@ def do(opened: Run, until: str = "") -> None:
         raise ConfigError(
             "[finetune] task is empty", hint="classification, tagging, translation or generation"
         )
+    names = names[: names.index(until) + 1] if until else names
+    if opened.resume:
+        World.current().first_only(lambda: check_resumed(opened, names))
     for name in names:
         opened.ensure(name)
-        if name == until:
-            break
     World.current().first_only(lambda: write_story(opened))
