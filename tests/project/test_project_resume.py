@@ -30,12 +30,13 @@ def model_of(folder):
 
 
 def until_step(folder, process, step):
-    for _ in range(2000):
+    for _ in range(9000):
         metrics = list(folder.glob("runs/toy/pretrain-*/metrics.jsonl"))
         if metrics and metrics[0].read_text().count("\n") >= step:
             return
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.01)
+    process.kill()
     raise AssertionError("it did not start")
 
 
