@@ -60,11 +60,78 @@ def test_torn_shards_are_refused(tokenizer, tmp_path):
     write_shards(LINES, tokenizer, tmp_path / "t")
     tokens = tmp_path / "t" / "tokens.bin"
     tokens.write_bytes(tokens.read_bytes()[:-2])
-    with pytest.raises(DataError, match=r"tokens\.bin: not as long"):
+    with pytest.raises(DataError, match=r"tokens\.bin: damaged: not as long"):
         TokenShards(tmp_path / "t")
-    (tmp_path / "t" / "index.json").write_text("{")
+    (tmp_path / "t" / "index.json").unlink()
     with pytest.raises(DataError, match="no token shards"):
         TokenShards(tmp_path / "t")
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:40])
+
+
+def flip(place, bytes):
+    def damage(path):
+        found = bytearray(path.read_bytes())
+        found[place : place + len(bytes)] = bytes
+        path.write_bytes(found)
+
+    return damage
+
+
+def of_another_shape(path):
+    np.save(path, np.load(path)[:-1])
+
+
+def turned(path):
+    ends = np.load(path)
+    ends[[0, 1]] = ends[[1, 0]]
+    np.save(path, ends)
+
+
+@pytest.mark.parametrize(
+    "name, damage",
+    [
+        ("index.json", cut),
+        ("index.json", lambda path: path.write_text("[]")),
+        ("index.json", flip(3, b"\xff")),
+        ("index.json", lambda path: path.write_text(path.read_text().replace("uint16", "uint17"))),
+        ("tokens.bin", lambda path: path.unlink()),
+        ("tokens.bin", flip(8, b"\xff\xff")),  # an id that the vocabulary does not have
+        ("tokens.bin", flip(8, b"\x09\x00")),  # and one that it has
+        ("sentences.npy", lambda path: path.unlink()),
+        ("sentences.npy", cut),
+        ("sentences.npy", of_another_shape),
+        ("sentences.npy", flip(128 + 8, b"\xff\xff\xff\xff")),
+        ("sentences.npy", flip(-4, b"\xff\xff\xff\xff")),
+        ("sentences.npy", turned),
+        ("documents.npy", cut),
+        ("documents.npy", of_another_shape),
+        ("documents.npy", flip(128 + 8, b"\xff\xff\xff\xff")),
+        ("documents.npy", lambda path: np.save(path, np.load(path).astype(float))),
+    ],
+)
+def test_damaged_shards_name_the_file_and_what_to_remove(tokenizer, tmp_path, name, damage):
+    folder = tmp_path / "samples-1" / "train"
+    write_shards(LINES, tokenizer, folder)
+    damage(folder / name)
+    with pytest.raises(DataError, match=rf"{name}: damaged: ") as caught:
+        TokenShards(folder)
+    assert f"remove {folder} " in caught.value.hint
+    (folder.parent / "done.json").touch()  # a project's step is done again when its whole folder is gone
+    with pytest.raises(DataError) as caught:
+        TokenShards(folder)
+    assert f"remove {folder.parent} " in caught.value.hint
+
+
+def test_places_are_looked_at_in_files_too_large_to_be_read_whole(tokenizer, tmp_path, monkeypatch):
+    write_shards(LINES, tokenizer, tmp_path)
+    monkeypatch.setattr("liju.samples.shards.SUMMED", 0)
+    TokenShards(tmp_path)
+    turned(tmp_path / "sentences.npy")
+    with pytest.raises(DataError, match="do not rise"):
+        TokenShards(tmp_path)
 
 
 def test_no_text_and_a_full_disk_leave_nothing(tokenizer, tmp_path, monkeypatch):

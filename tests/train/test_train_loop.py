@@ -288,6 +288,7 @@ def test_a_nan_names_the_first_tensor_and_the_samples(tmp_path, backward):
     assert failure["step"] == 6 and failure["alone"] == [objective.poison]
     assert objective.poison in failure["samples"] and set(failure["samples"]) <= set(numbers.tolist())
     assert newest(tmp_path / "checkpoints").step == 5
+    assert "the last checkpoint, step-000005, is whole" in caught.value.hint
     assert all(torch.isfinite(p).all() for p in model.parameters())
 
 
@@ -297,6 +298,23 @@ def test_a_weight_that_is_not_finite_is_named(tmp_path):
         model.encoder.blocks[1].feedforward.W_1.weight[2, 3] = torch.inf
     with pytest.raises(TrainingError, match=r"the weight encoder\.blocks\.1\.feedforward\.W_1\.weight"):
         train(model, Toy("encoder"), toy_settings(), tmp_path)
+
+
+def test_a_run_that_ends_before_its_first_checkpoint_says_so_then_and_on_resume(tmp_path):
+    model = toy_model("decoder")
+    model.token = Poisoned(model.token, False)
+    objective = Toy("decoder")
+    settings = toy_settings(save_every=50, max_skips=0)
+    objective.poison = int(Steps(objective, settings.batch_tokens, settings.seed).numbers(2)[0])
+    with pytest.raises(TrainingError) as caught:
+        train(model, objective, settings, tmp_path)
+    assert "there is no checkpoint yet" in caught.value.hint and "whole" not in caught.value.hint
+    told = Told()
+    train(toy_model("decoder"), Toy("decoder"), toy_settings(), tmp_path, resume=True, live=told)
+    assert f"no checkpoint is in {tmp_path} yet: it begins at the first step" in told.notices
+    told = Told()
+    train(toy_model("decoder"), Toy("decoder"), toy_settings(), tmp_path / "new", resume=True, live=told)
+    assert not told.notices
 
 
 def test_a_full_disk_is_told_and_training_goes_on_to_the_next_save(tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ from train_toy import toy_model
 
 from liju.errors import ConfigError, TrainingError
 from liju.train import AdamW, Muon, TrainSettings, build_optimizer, noam_peak, orthogonalise, schedule
+from liju.train import muon as muon_module
 from liju.train.optimizer import hidden_matrices
 
 
@@ -146,3 +147,31 @@ def test_settings_refuse_what_cannot_be():
     for wrong in ({"warmup": 1.0}, {"schedule": "cosin"}, {"learning_rate": 0.0}, {"keep": 0}):
         with pytest.raises(ConfigError):
             TrainSettings(**wrong)
+
+
+@pytest.mark.parametrize("most", [1, 15, 31, 10**6])
+def test_muon_stacks_no_more_than_it_may(monkeypatch, most):
+    torch.manual_seed(0)
+    shapes = {"a": (3, 5), "b": (5, 3), "c": (3, 5), "d": (3, 5), "e": (3, 5)}
+    start = {name: torch.randn(shape) for name, shape in shapes.items()}
+    gradients = {name: torch.randn(shape) for name, shape in shapes.items()}
+    stacked, real = [], muon_module.orthogonalise
+
+    def watch(matrices, *rest, **more):
+        stacked.append(matrices.numel())
+        return real(matrices, *rest, **more)
+
+    def stepped():
+        parameters = {name: nn.Parameter(value.clone()) for name, value in start.items()}
+        for name, parameter in parameters.items():
+            parameter.grad = gradients[name].clone()
+        Muon(parameters).step(1.0)
+        return parameters
+
+    expected = stepped()
+    monkeypatch.setattr(muon_module, "STACKED", most)
+    monkeypatch.setattr(muon_module, "orthogonalise", watch)
+    found = stepped()
+    assert max(stacked) <= max(15, most) and sum(stacked) == 75
+    for name, parameter in found.items():
+        torch.testing.assert_close(parameter, expected[name])

@@ -6,8 +6,9 @@ from train_toy import Told, Toy, toy_model, toy_settings
 
 from liju.model import Transformer, TransformerConfig
 from liju.samples.batch import assemble
-from liju.train import TrainSettings, choose, probe, train
+from liju.train import TrainSettings, World, choose, probe, train
 from liju.train.probe import blocks, compiling_pays
+from liju.train.sharding import parallelize
 
 
 @pytest.mark.parametrize(("ratio", "precision"), [(0.2, "float32"), (1.2, "float32"), (3.0, "bfloat16")])
@@ -32,6 +33,20 @@ def test_what_was_chosen_before_stays(monkeypatch):
     assert kept.to_json() == before
     changed = choose(toy_model("decoder"), TrainSettings(layout="packed", device="cpu"), before=before)
     assert changed.layout == "packed" and changed.peak_flops == before["peak_flops"]
+
+
+def test_the_peak_of_another_precision_or_machine_is_measured_again(monkeypatch):
+    """Else the use of the machine is told against a peak that it does not have."""
+    before = choose(toy_model("decoder"), toy_settings(precision="float32")).to_json()
+    monkeypatch.setattr(probe, "peak", lambda precision, device: 7e9 if precision == "bfloat16" else 9e9)
+
+    def peak(precision, **more):
+        return choose(toy_model("decoder"), toy_settings(precision=precision), before={**before, **more})
+
+    assert peak("float32").peak_flops == before["peak_flops"]
+    assert peak("bfloat16").peak_flops == 7e9
+    other = peak("float32", machine="another GPU")
+    assert (other.peak_flops, other.machine) == (9e9, before["machine"])
 
 
 HALF, SINGLE = "bfloat16", "float32"
@@ -102,6 +117,14 @@ def test_another_gpu_without_the_kernel_gets_other_rows(monkeypatch):
     monkeypatch.setattr(probe, "best_layout", lambda *_: ("grouped", "the GPU is older than Ampere"))
     kept = choose(toy_model("decoder"), toy_settings(layout="auto"), before=before)
     assert (kept.layout, kept.because) == ("grouped", "the GPU is older than Ampere")
+
+
+def test_a_model_that_was_compiled_is_given_back_as_it_was_built():
+    model, settings = toy_model("encdec"), toy_settings(compile="on")
+    parallel = parallelize(model, settings, World(), torch.device("cpu"), "float32", True)
+    assert all(block._compiled_call_impl is not None for block in blocks(model))
+    parallel.undo()
+    assert all(block._compiled_call_impl is None for block in blocks(model))
 
 
 def test_compiling_is_tried_only_for_a_long_run(monkeypatch):

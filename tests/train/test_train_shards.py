@@ -5,7 +5,10 @@ import shutil
 
 import pytest
 import torch
+import torch.distributed as dist
 from rank_toy import kept, on_ranks
+from torch.distributed import DeviceMesh, HashStore
+from torch.distributed.tensor import DTensor, Shard
 from train_toy import Told, Toy, toy_model, toy_settings
 
 from liju.errors import CheckpointError
@@ -15,6 +18,7 @@ from liju.objective import Causal
 from liju.objective.examples import shards, tokenizer
 from liju.samples import assemble
 from liju.train import Run, World, newest, train
+from liju.train.distributed_checkpoint import _staged
 
 
 def settings(**more):
@@ -149,3 +153,18 @@ def test_bfloat16_on_ranks_is_that_of_one_process(tmp_path, tensor_parallel):
     for one, ranks, exact in zip(*lines, strict=True):
         assert ranks == pytest.approx(one, rel=2e-3)
         assert ranks != exact  # it was bfloat16
+
+
+def test_a_copy_for_the_disk_is_in_the_host_s_memory_whatever_the_ranks_compute_on():
+    """A mesh of GPUs (here: of a device without memory) must not take it back."""
+    dist.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
+    try:
+        mesh = DeviceMesh("meta", [0], _init_backend=False)
+        whole = DTensor.from_local(torch.zeros(3, 2, device="meta"), mesh, [Shard(0)], run_check=False)
+        tensor = DTensor(torch.arange(6.0).view(3, 2), whole._spec, requires_grad=False)
+        staged = _staged(tensor)
+        assert staged.to_local().device.type == "cpu" and staged.placements == tensor.placements
+        assert torch.equal(staged.to_local(), torch.arange(6.0).view(3, 2))
+        assert staged.to_local().data_ptr() != tensor.to_local().data_ptr()
+    finally:
+        dist.destroy_process_group()

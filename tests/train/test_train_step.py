@@ -1,5 +1,7 @@
 """Law 2: any split of a step into micro-batches gives the same loss and the same gradients."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
@@ -8,9 +10,10 @@ from hypothesis import strategies as st
 from train_toy import Toy, toy_model
 
 from liju.errors import TrainingError
-from liju.samples.batch import Sample, assemble
+from liju.samples.batch import Batch, Sample, assemble
 from liju.samples.layout import micro_batches
-from liju.train import accumulate
+from liju.train import World, accumulate
+from liju.train.parallel import Replicated
 from liju.train.step import clip, seed_of
 
 FAMILIES = ["encoder", "decoder", "encdec"]
@@ -87,3 +90,23 @@ def test_clip_scales_the_whole_gradient():
     assert float(a.weight.grad[0, 0]) == 2.0
     assert clip(model, 0.5) == pytest.approx(norm)
     assert clip(model, 0.5) == pytest.approx(0.5, rel=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:User provided device_type")
+def test_batches_go_to_the_device_that_computes_not_to_where_the_weights_rest():
+    """Under FSDP's offloading these are two. (Here is one device: the batch tells where it was asked to.)"""
+    model, objective, asked = toy_model("decoder"), Toy("decoder"), []
+
+    class Noted(Batch):
+        def to(self, device):
+            asked.append(device.type)
+            return super().to("cpu")
+
+    batch = assemble([objective.sample(5)])
+    batch = Noted(**{field.name: getattr(batch, field.name) for field in fields(batch)})
+    parallel = Replicated(World(), model)
+    assert parallel.device == torch.device("cpu")
+    for device in ("cpu", "cuda"):
+        parallel.device = torch.device(device)
+        accumulate(model, [batch], objective.weights, parallel=parallel)
+    assert asked == ["cpu", "cuda"]

@@ -11,11 +11,13 @@ from train_toy import Toy, toy_model, toy_settings
 from liju.errors import TrainingError
 from liju.samples.layout import micro_batches
 from liju.samples.steps import Steps
-from liju.train import Quiet, train, training, worst
+from liju.train import Muon, Quiet, train, training, worst
+from liju.train.optimizer import build_optimizer
 from liju.train.training import Training
 from liju.train.worst import is_out_of_memory, largest_batches
 
 FAMILIES = ["encoder", "decoder", "encdec"]
+CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -170,8 +172,46 @@ def test_a_kernel_s_scores_are_of_segments_and_a_mask_s_of_rows(monkeypatch):
     samples = [objective.sample(number) for number in range(20)]
     (flat,) = micro_batches(samples, 400, "flat")
     (grouped,) = micro_batches(samples, 4000, "grouped")
-    by_mask = worst.needed(toy_model("encdec"), flat, settings, "float32")
+    by_mask = worst.needed(toy_model("encdec"), flat, settings, "float32", CPU)
     monkeypatch.setattr(worst, "SPANNED", {"cpu"})
-    by_kernel = worst.needed(toy_model("encdec"), flat, settings, "float32")
-    rows = worst.needed(toy_model("encdec"), grouped, settings, "float32")
+    by_kernel = worst.needed(toy_model("encdec"), flat, settings, "float32", CPU)
+    rows = worst.needed(toy_model("encdec"), grouped, settings, "float32", CPU)
     assert by_kernel.activations < rows.activations < by_mask.activations
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_an_optimizer_on_the_host_takes_none_of_the_device_s_memory(monkeypatch, optimizer):
+    """That is what it is for. (A device without memory stands for the GPU.)"""
+    model, objective, taken = toy_model("decoder"), Toy("decoder"), {}
+    monkeypatch.setattr(worst, "backward", lambda *_: None)
+    real = torch.empty
+    batch = micro_batches([objective.sample(1)], 40)[0]
+    for sharding in ("replicate", "offload"):
+        for device in (CPU, torch.device("meta")):
+
+            def watch(size, *rest, key=(sharding, device.type), **more):
+                taken[key] = size
+                return real(size, *rest, **more)
+
+            settings = toy_settings(optimizer=optimizer, sharding=sharding)
+            with monkeypatch.context() as patch:
+                made = build_optimizer(model, settings, offload=sharding == "offload")
+                patch.setattr(torch, "empty", watch)
+                worst.try_batch(model, batch, objective, made, settings, "float32", device)
+            states = worst.needed(model, batch, settings, "float32", device).optimizer
+            assert (states == 0) == (sharding == "offload" and device.type != "cpu")
+    assert taken[("offload", "meta")] == 0
+    assert taken[("replicate", "meta")] == taken[("replicate", "cpu")] == taken[("offload", "cpu")] > 0
+
+
+@pytest.mark.parametrize("name", ["clip", "step"])
+def test_memory_that_runs_out_in_the_optimizer_is_told_too(tmp_path, monkeypatch, name):
+    def fails(*args):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    if name == "clip":
+        monkeypatch.setattr(training, "clip", fails)
+    else:
+        monkeypatch.setattr(Muon, "step", fails)
+    with pytest.raises(TrainingError, match="memory ran out on cpu in the optimizer of step 1: "):
+        train(toy_model("decoder"), Toy("decoder"), toy_settings(optimizer="muon"), tmp_path)

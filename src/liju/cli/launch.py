@@ -78,17 +78,34 @@ def train_where(
 
 
 def _run(command: Sequence[str]) -> None:
-    """Run it, and hand on what we are told to stop with."""
-    process = subprocess.Popen(command)
-    old = {number: signal.signal(number, lambda n, _: process.send_signal(n)) for number in STOPS}
+    """Run it; told to stop, hand that on and wait until all ranks have saved.
+
+    It has a session of its own: Ctrl-C comes to all of a terminal's processes, and torch's go at once.
+    """
+    asked: list[int] = []
+    process: subprocess.Popen[bytes] | None = None
+
+    def stop(number: int, _: object) -> None:
+        if not asked and process is not None:
+            print("stopping: the ranks finish their step and save (two minutes at most)", file=sys.stderr)
+            process.terminate()
+        asked.append(number)
+
+    old = {number: signal.signal(number, stop) for number in STOPS}
     try:
+        process = subprocess.Popen(command, start_new_session=True)
+        if asked:
+            process.terminate()
         code = process.wait()
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+    if asked and code:
+        raise SystemExit(130)  # the first rank has told how far it came
     if code:
         print(f"error: the ranks ended with {code}", file=sys.stderr)
         raise SystemExit(code if 0 < code < 256 else 1)
 
 
-STOPS = (signal.SIGTERM,)  # Ctrl-C comes to the ranks by itself: they share the terminal
+# Those that end a command: Ctrl-C, kill, a terminal that is closed.
+STOPS = (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()))

@@ -114,10 +114,16 @@ def work(
 
     Only the first rank speaks, and gets the run back.
     """
+    from liju.project import Stopped
     from liju.train.launch import joined
 
     with joined() as world:
-        opened = step(words, name, resume, quiet or not world.first, profile, tensorboard)
+        try:
+            opened = step(words, name, resume, quiet or not world.first, profile, tensorboard)
+        except Stopped as stopped:
+            if world.first:
+                raise
+            raise SystemExit(stopped.exit_code) from None
     return opened if world.first else None
 
 

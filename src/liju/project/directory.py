@@ -11,8 +11,8 @@
       evaluate-.../             scores.json, answers.jsonl
       report.html               the story of the run
 
-Nothing is ever overwritten: changed text, settings or code make another folder. A step whose folder holds
-done.json is up to date.
+Nothing is ever overwritten: changed text, settings or code make another folder (made_of.json in each says of
+what it was made). A step whose folder holds done.json is up to date.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from liju.config import Project, documented
 from liju.errors import CheckpointError, DataError, LijuError
 from liju.finetune import steps_of
 from liju.project.keys import code_version, key
+from liju.project.resuming import RECORD, made_of, resumed, trained
 
 __all__ = ["Done", "Run", "Step", "Stopped", "wanted", "write_json", "write_text"]
 
@@ -79,6 +80,7 @@ class Run:
     tensorboard: bool = False  # trainings are told to TensorBoard too
     done: dict[str, Done] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
+    sections: dict[str, Any] = field(default_factory=dict)
     cache: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -98,7 +100,8 @@ class Run:
         if name not in self.keys:
             step = self.step(name)
             inputs = [self.key(needed) for needed in self.needs(step)]
-            self.keys[name] = key(name, code_version(*step.code), step.section(self), *inputs)
+            self.sections[name] = step.section(self)
+            self.keys[name] = key(name, code_version(*step.code), self.sections[name], *inputs)
         return self.keys[name]
 
     def up_to_date(self, name: str) -> bool:
@@ -163,15 +166,21 @@ class Run:
 
     def _make_room(self, name: str, folder: Path) -> None:
         """An unfinished training is continued or refused, never overwritten; the rest starts afresh."""
-        trained = sorted(folder.glob("**/checkpoints/step-*"))
-        if trained and not self.resume:
+        if trained(folder) and not self.resume:
             raise CheckpointError(
-                f"{folder}: an unfinished {name} is here, at {trained[-1].name.replace('-', ' ')}",
+                f"{folder}: an unfinished {name} is here, at {trained(folder)[-1].name.replace('-', ' ')}",
                 hint="add --resume to continue it, or name=another to start afresh beside it",
             )
-        if folder.exists() and not trained:
-            shutil.rmtree(folder)
+        if not trained(folder):
+            if self.resume and (folder / "metrics.jsonl").exists():
+                self.tell(f"  {folder.name} has no checkpoint yet: {name} begins anew")
+            if folder.exists():
+                shutil.rmtree(folder)
+            if self.resume and (before := resumed(self, name)) is not None:
+                self.tell(f"  goes on with {before.name}: its settings differ in rounding alone")
+                before.rename(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / RECORD, made_of(self, name))
 
     def _remember(self, name: str, folder: str) -> None:
         known = steps_of(self.folder) if (self.folder / "run.json").exists() else {}

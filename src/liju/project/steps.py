@@ -36,18 +36,22 @@ from liju.vocab import train as train_vocab
 __all__ = ["STEPS", "tokenizer_of"]
 
 
-def inputs(run: Run, sources: Iterable[Source]) -> list[str]:
-    """Fingerprints of the files that sources mean, so that a changed file is a changed input."""
-    found = [resolve(source, run.base) for source in sources]
-    paths = [[path for file in files for path in (file.path, file.target) if path] for files in found]
-    return [files_fingerprint(map(Path, part)) for part in paths]
+def inputs(run: Run, sources: Iterable[Source]) -> dict[str, str]:
+    """Fingerprints of the files that each source means, so that a changed file is a changed input."""
+    found: dict[str, str] = {}
+    for source in sources:
+        files = resolve(source, run.base)
+        paths = [Path(path) for file in files for path in (file.path, file.target) if path]
+        found[source.path] = f"{found.get(source.path, '')} {files_fingerprint(paths)}".strip()
+    return found
 
 
 # --- text
 
 
 def text_section(run: Run) -> Any:
-    return run.project.text.model_dump_json(), run.project.seed, inputs(run, run.project.text.sources)
+    text = run.project.text
+    return {"text": text.model_dump_json(), "seed": run.project.seed, "files": inputs(run, text.sources)}
 
 
 def text_step(run: Run, folder: Path) -> dict[str, Any]:
@@ -62,9 +66,12 @@ def text_step(run: Run, folder: Path) -> dict[str, Any]:
 
 def vocab_section(run: Run) -> Any:
     path = run.project.vocab.path
-    given = inputs(run, [Source(path=path, format="text")]) if path else []
-    left_out = sorted(evaluation_texts(run))
-    return run.project.vocab.model_dump_json(), run.project.model.family, given, key(left_out)
+    return {
+        "vocab": run.project.vocab.model_dump_json(),
+        "model.family": run.project.model.family,
+        "files": inputs(run, [Source(path=path, format="text")]) if path else {},
+        "the evaluation's texts": key(sorted(evaluation_texts(run))),
+    }
 
 
 def vocab_step(run: Run, folder: Path) -> dict[str, Any]:
@@ -96,7 +103,7 @@ def tokenizer_of(run: Run) -> Tokenizer:
 
 
 def samples_section(run: Run) -> Any:
-    return ""
+    return {}
 
 
 def samples_step(run: Run, folder: Path) -> dict[str, Any]:
@@ -128,9 +135,10 @@ def pretrain_section(run: Run) -> Any:
     project = run.project
     if project.model.path:
         files = model_files(project.model.path, run.base)
-        return project.model.path, files_fingerprint(files)
+        return {"model.path": project.model.path, "files": {project.model.path: files_fingerprint(files)}}
     section = project.pretrain.model_dump_json(exclude=FREE)
-    return project.model.model_dump_json(), section, project.seed, project.device
+    model = project.model.model_dump_json()
+    return {"model": model, "pretrain": section, "seed": project.seed, "device": project.device}
 
 
 def start_step(run: Run, folder: Path) -> dict[str, Any]:
@@ -214,7 +222,8 @@ def pretrain_step(run: Run, folder: Path) -> dict[str, Any]:
 
 def finetune_section(run: Run) -> Any:
     section = run.project.finetune
-    return section.model_dump_json(), run.project.seed, inputs(run, [*section.train, *section.test])
+    files = inputs(run, [*section.train, *section.test])
+    return {"finetune": section.model_dump_json(), "seed": run.project.seed, "files": files}
 
 
 def finetune_step(run: Run, folder: Path) -> dict[str, Any]:
@@ -375,7 +384,7 @@ STEPS = [
         "evaluate",
         ("finetune",),
         ("evaluate", "ngram", "generate", "project/compare.py", "project/measuring.py", "project/splits.py"),
-        lambda run: run.project.evaluate.model_dump_json(),
+        lambda run: {"evaluate": run.project.evaluate.model_dump_json()},
         evaluate_step,
         TELL["evaluate"],
     ),

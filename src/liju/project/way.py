@@ -12,6 +12,7 @@ from liju.errors import ConfigError
 from liju.project.directory import Run, wanted
 from liju.project.parts import check_model
 from liju.project.preset import follow_preset
+from liju.project.resuming import check_resumed
 from liju.project.splits import check_splits
 from liju.project.start import check_start, follow_start
 from liju.project.steps import STEPS
@@ -88,8 +89,9 @@ def do(opened: Run, until: str = "") -> None:
         )
     if "finetune" in names and until in ("", "finetune", "evaluate"):
         check_splits(opened)
+    names = names[: names.index(until) + 1] if until else names
+    if opened.resume:
+        World.current().first_only(lambda: check_resumed(opened, names))
     for name in names:
         opened.ensure(name)
-        if name == until:
-            break
     World.current().first_only(lambda: write_story(opened))

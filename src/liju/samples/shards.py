@@ -3,7 +3,7 @@
 tokens.bin      every id of every document, uint16 (or uint32 for a large vocabulary)
 sentences.npy   where each sentence ends in tokens.bin
 documents.npy   where each document ends in sentences.npy
-index.json      counts, type, vocabulary, fingerprint; written last, so a torn folder is never read
+index.json      counts, type, vocabulary, fingerprint, sums; written last, so a torn folder is never read
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import zlib
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -23,29 +24,46 @@ from liju.vocab import Tokenizer, sentences
 __all__ = ["TokenShards", "write_shards"]
 
 BATCH = 512  # documents encoded at once
+SUMMED = 2**30  # bytes of a file that is read whole at each opening: 0.1 s for 100 MB; more would be felt
+FILES = ("tokens.bin", "sentences.npy", "documents.npy")
 
 
 class TokenShards:
     """A folder of token shards, mapped into memory, never copied.
 
-    Raises DataError when the folder is not whole.
+    Raises DataError when the folder is not whole, or not as it was written. (Of more than a gigabyte the
+    tokens themselves are not looked at: where sentences and documents end is, always.)
     """
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
         try:
-            self.index = json.loads((self.folder / "index.json").read_text())
-        except (OSError, json.JSONDecodeError):
+            text = (self.folder / "index.json").read_bytes()
+        except OSError:
             raise DataError(f"{self.folder}: no token shards here", hint="liju run makes them") from None
-        self.fingerprint: str = self.index["fingerprint"]
-        self.bytes: int = self.index["bytes"]
-        path = self.folder / "tokens.bin"
-        dtype = np.dtype(self.index["dtype"])
-        if path.stat().st_size != self.index["tokens"] * dtype.itemsize:
-            raise DataError(f"{path}: not as long as index.json says", hint="remove the folder and run again")
-        self.tokens = np.memmap(path, dtype, "r") if self.index["tokens"] else np.zeros(0, dtype)
-        self.sentence_ends = np.load(self.folder / "sentences.npy")
-        self.document_ends = np.load(self.folder / "documents.npy")  # counted in sentences
+        path = self.folder / "index.json"
+        try:
+            self.index = json.loads(text)
+            self.fingerprint: str = self.index["fingerprint"]
+            self.bytes: int = self.index["bytes"]
+            counts = [self.index[name] for name in ("tokens", "sentences", "documents")]
+            dtype, sums = np.dtype(self.index["dtype"]), self.index.get("sums", {})
+            path = self.folder / "tokens.bin"
+            if path.stat().st_size != counts[0] * dtype.itemsize:
+                raise ValueError("not as long as index.json says")
+            self.tokens = np.memmap(path, dtype, "r") if counts[0] else np.zeros(0, dtype)
+            path = self.folder / "sentences.npy"
+            self.sentence_ends = _ends(path, counts[1], counts[0])
+            path = self.folder / "documents.npy"
+            self.document_ends = _ends(path, counts[2], counts[1])  # counted in sentences
+            for name, found in sums.items():
+                path = self.folder / name
+                if path.stat().st_size <= SUMMED and _sum(path) != found:
+                    raise ValueError("not as it was written")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            made = self.folder.parent if (self.folder.parent / "done.json").exists() else self.folder
+            why = error.strerror if isinstance(error, OSError) else error
+            raise DataError(f"{path}: damaged: {why}", hint=f"remove {made} and run again") from None
         ends = np.concatenate([[0], self.sentence_ends])
         self.document_bounds = ends[np.concatenate([[0], self.document_ends])]  # counted in tokens
 
@@ -59,6 +77,25 @@ class TokenShards:
     def documents(self) -> Iterator[np.ndarray]:
         for number in range(len(self)):
             yield self.document(number)
+
+
+def _ends(path: Path, count: int, last: int) -> np.ndarray:
+    """So many places, none before the one before it, up to the last. Raises ValueError for others."""
+    ends = np.load(path)
+    if ends.shape != (count,) or ends.dtype.kind not in "iu":
+        raise ValueError(f"not the {count} places that index.json says")
+    if count and (ends[0] < 0 or ends[-1] != last or (ends[1:] < ends[:-1]).any()):
+        raise ValueError("its places do not rise to the last one")
+    return ends
+
+
+def _sum(path: Path) -> int:
+    """CRC-32: what damages a file does not aim at it."""
+    found = 0
+    with open(path, "rb") as file:
+        while block := file.read(2**20):
+            found = zlib.crc32(block, found)
+    return found
 
 
 def write_shards(texts: Iterable[str], tokenizer: Tokenizer, folder: str | Path) -> TokenShards:
@@ -107,6 +144,7 @@ def write_shards(texts: Iterable[str], tokenizer: Tokenizer, folder: str | Path)
             "dtype": dtype.name,
             "vocabulary": tokenizer.fingerprint,
             "fingerprint": digest.hexdigest()[:16],
+            "sums": {name: _sum(temporary / name) for name in FILES},
         }
         (temporary / "index.json").write_text(json.dumps(index, indent=2))
         shutil.rmtree(folder, ignore_errors=True)

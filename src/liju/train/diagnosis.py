@@ -151,8 +151,15 @@ def find(
     return diagnose(model, batches, again, alone)
 
 
-def failure(finding: Finding, step: int, folder: Path | None, skipped: Sequence[int] = ()) -> TrainingError:
-    """The error to raise for a step whose loss or gradient is not finite, after the steps `skipped`.
+def failure(
+    finding: Finding,
+    step: int,
+    folder: Path | None,
+    skipped: Sequence[int] = (),
+    checkpoint: Path | None = None,
+) -> TrainingError:
+    """The error to raise for a step whose loss or gradient is not finite, after the steps `skipped`;
+    `checkpoint`: the last one that was written.
 
     All that was found goes to `folder`/failure.json too (None: another rank writes it).
     """
@@ -168,8 +175,9 @@ def failure(finding: Finding, step: int, folder: Path | None, skipped: Sequence[
     message = f"step {step}: not a finite number, first in {finding}"
     if skipped:
         message += f"; already left out: steps {some(skipped)}"
+    last = f"the last checkpoint, {checkpoint.name}, is whole" if checkpoint else "there is no checkpoint yet"
     return TrainingError(
         message,
         hint="lower learning_rate, raise warmup or set precision = 'float32'; "
-        "the last checkpoint is whole, and failure.json lists all samples",
+        f"{last}, and failure.json lists all samples",
     )

@@ -176,14 +176,8 @@ def _staged(tensor: Tensor) -> Tensor:
 
     if not isinstance(tensor, DTensor):
         return tensor.detach().to("cpu", copy=True)
-    return DTensor.from_local(
-        tensor.to_local().detach().to("cpu", copy=True),
-        tensor.device_mesh,
-        tensor.placements,
-        run_check=False,
-        shape=tensor.shape,
-        stride=tensor.stride(),
-    )
+    # Not from_local: that takes it back to the device of the mesh. FSDP makes what it offloads like this.
+    return DTensor(tensor.to_local().detach().to("cpu", copy=True), tensor._spec, requires_grad=False)
 
 
 def _reason(error: BaseException) -> str:

@@ -110,22 +110,25 @@ def torchrun(words: Sequence[str], ranks: int) -> list[str]:
     """The command that does `liju WORDS` with so many ranks on this machine.
 
     >>> torchrun(["pretrain", "first"], 2)[1:]
-    ['-m', 'torch.distributed.run', '--standalone', '--nproc-per-node=2', '-m', 'liju', 'pretrain', 'first']
+    ['-m', 'liju.train.ranks', '--standalone', '--nproc-per-node=2', '-m', 'liju', 'pretrain', 'first']
     """
-    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
+    run = [sys.executable, "-m", "liju.train.ranks", "--standalone", f"--nproc-per-node={ranks}"]
     return [*run, "-m", "liju", *words]
 
 
 def sbatch(words: Sequence[str], nodes: int = 1, gpus: int = 8, name: str = "liju", restarts: int = 3) -> str:
     """A Slurm script that does `liju WORDS --resume` on `nodes` machines with `gpus` ranks each.
 
-    Slurm tells the run two minutes before its time is over, and it saves; torchrun then ends with 1, so that
-    it is not queued again: hand in the same script. A lost rank restarts all ranks from the last checkpoint,
-    `restarts` times at most.
+    Two minutes before the time is over the script asks the run to stop; it saves, and the job is queued again
+    and goes on from there. A job that is cancelled, or that fails, is not. A lost rank restarts all ranks
+    from the last checkpoint, `restarts` times at most.
 
     >>> print(sbatch(["pretrain", "first"], nodes=2, gpus=4).splitlines()[2])
     #SBATCH --nodes=2
     """
+    # Not above: that module is run as a program, and must not be loaded before.
+    from liju.train.ranks import STOPPED
+
     again = words if "--resume" in words else [*words, "--resume"]
     return f"""#!/bin/bash
 #SBATCH --job-name={name}
@@ -134,7 +137,7 @@ def sbatch(words: Sequence[str], nodes: int = 1, gpus: int = 8, name: str = "lij
 #SBATCH --gpus-per-node={gpus}
 #SBATCH --cpus-per-task={8 * gpus}
 #SBATCH --time=24:00:00
-#SBATCH --signal=TERM@120
+#SBATCH --signal=B:USR1@120
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #SBATCH --output=%x-%j.log
@@ -144,14 +147,24 @@ set -euo pipefail
 export OMP_NUM_THREADS="${{OMP_NUM_THREADS:-8}}"
 HEAD=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 
-srun {shlex.quote(sys.executable)} -m torch.distributed.run \\
+# Two minutes before its time is over Slurm tells this script, which asks the run to stop: by scancel,
+# since srun ends its tasks at once when it is told itself. (USR1, not TERM: that a cancelled job gets too.)
+late=""
+trap 'late="$late."; scancel --signal=TERM "$SLURM_JOB_ID"' USR1
+
+srun {shlex.quote(sys.executable)} -m liju.train.ranks \\
     --nnodes="$SLURM_NNODES" --nproc-per-node={gpus} --max-restarts={restarts} \\
     --rdzv-backend=c10d --rdzv-id="$SLURM_JOB_ID" --rdzv-endpoint="$HEAD:29500" \\
-    -m liju {shlex.join(again)} && exit 0
-code=$?
+    -m liju {shlex.join(again)} &
+step=$!
+before=no
+while [ "$before" != "$late" ]; do  # a signal ends the waiting, not the step
+    before="$late" code=0
+    wait "$step" || code=$?
+done
 
-# Out of time (the run saved itself): go on in the next allocation.
-if [ "$code" -eq 130 ] || [ "$code" -eq 143 ]; then scontrol requeue "$SLURM_JOB_ID"; fi
+# Out of time, and the run has saved itself: go on in the next allocation.
+if [ -n "$late" ] && [ "$code" -eq {STOPPED} ]; then scontrol requeue "$SLURM_JOB_ID"; fi
 exit "$code"
 """
 

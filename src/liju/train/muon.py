@@ -19,6 +19,7 @@ __all__ = ["Muon", "orthogonalise"]
 # Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/ : the quintic that lifts small singular
 # values fastest; the result's lie in about [0.7, 1.2], which trains as well as exactly 1.
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+STACKED = 2**26  # numbers of the matrices that go through together: five times as many are held meanwhile
 
 
 def orthogonalise(
@@ -88,18 +89,26 @@ class Muon:
                 mesh = getattr(parameter, "device_mesh", None)
                 key = (parameter.shape, parameter.device, parameter.dtype, mesh)
                 shapes.setdefault(key, []).append(name)
-        for (shape, _, kind, mesh), names in shapes.items():
-            updates = [_own(self._update(name)) for name in names]
-            dtype = torch.float64 if kind == torch.float64 else self.dtype
-            scale = max(1.0, shape[0] / shape[1]) ** 0.5
-            if mesh is None:
-                made = orthogonalise(torch.stack(updates), dtype=dtype)
-            else:
-                made = _orthogonalise_rows(updates, shape[0], mesh, dtype)
-            for name, update in zip(names, made, strict=True):
-                parameter = _own(self.parameters[name])
-                own = rate * self.scales.get(name, 1.0)
-                parameter.mul_(1 - own * self.weight_decay).add_(update, alpha=-own * scale)
+        for (shape, _, kind, mesh), alike in shapes.items():
+            most = max(1, STACKED // shape.numel()) * (1 if mesh is None else mesh.size())
+            for first in range(0, len(alike), most):
+                self._turn(alike[first : first + most], shape, kind, mesh, rate)
+
+    def _turn(
+        self, names: Sequence[str], shape: torch.Size, kind: torch.dtype, mesh: Any, rate: float
+    ) -> None:
+        """The update of matrices of one shape."""
+        updates = [_own(self._update(name)) for name in names]
+        dtype = torch.float64 if kind == torch.float64 else self.dtype
+        scale = max(1.0, shape[0] / shape[1]) ** 0.5
+        if mesh is None:
+            made = orthogonalise(torch.stack(updates), dtype=dtype)
+        else:
+            made = _orthogonalise_rows(updates, shape[0], mesh, dtype)
+        for name, update in zip(names, made, strict=True):
+            parameter = _own(self.parameters[name])
+            own = rate * self.scales.get(name, 1.0)
+            parameter.mul_(1 - own * self.weight_decay).add_(update, alpha=-own * scale)
 
     def _update(self, name: str) -> Tensor:
         """Nesterov's momentum of one gradient."""

@@ -206,6 +206,7 @@ class Replicated:
 
     def __init__(self, world: World, model: nn.Module, bucket: int = BUCKET):
         self.world, self.model, self.bucket = world, model, bucket
+        self.device = next(model.parameters()).device  # that computes; weights may rest elsewhere
         self.sent: list[tuple[list[nn.Parameter], Tensor, Any]] = []
         self.buckets: list[list[nn.Parameter]] = []
         self.waiting: list[set[nn.Parameter]] = []

@@ -6,6 +6,7 @@ on one with them three times faster.
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -31,7 +32,8 @@ MFU_GUESS = 0.4  # share of the peak that training reaches, to estimate its time
 
 @dataclass(frozen=True)
 class Chosen:
-    """What the run uses. It is written into the run and taken from there on resume, never measured again."""
+    """What the run uses. It is written into the run and taken from there on resume, not measured again (but
+    for the peak, on another machine or in another precision)."""
 
     device: str
     precision: str  # float32: no autocast; bfloat16: autocast over float32 weights
@@ -39,6 +41,7 @@ class Chosen:
     layout: Layout
     peak_flops: float  # of a matrix product in training shapes, in that precision
     because: str = ""  # why rows are not flat on a GPU
+    machine: str = ""  # whose peak that is
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -53,6 +56,11 @@ def device_of(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
+
+
+def machine_of(device: torch.device) -> str:
+    """The kind of the GPU, or of the CPU."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
 
 
 def blocks(model: nn.Module) -> list[nn.Module]:
@@ -111,7 +119,8 @@ def peak(precision: str, device: torch.device, size: int = 0) -> float:
     """FLOP/s of a square matrix product: what the use of the machine is measured against."""
     size = size or (512 if device.type == "cpu" else 8192)
     kind = torch.bfloat16 if precision == "bfloat16" else torch.float32
-    a, b = (torch.randn(size, size, device=device, dtype=kind) for _ in range(2))
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        a, b = (torch.randn(size, size, device=device, dtype=kind) for _ in range(2))
     return 2 * size**3 / seconds(lambda: a @ b, device)
 
 
@@ -140,6 +149,8 @@ def choose(
         asked["precision"] = "float32"  # weights of another type are computed with as they are
     if before is not None:
         kept = Chosen(**{**before, **asked, "device": str(device)})
+        if (kept.precision, machine_of(device)) != (before["precision"], kept.machine):
+            kept = replace(kept, peak_flops=peak(kept.precision, device), machine=machine_of(device))
         if kept.layout == "flat" and "layout" not in asked:  # another GPU may have no kernel for it
             layout, because = best_layout(model, device, kept.precision)
             kept = replace(kept, layout=layout, because=because)
@@ -166,7 +177,7 @@ def choose(
                     and expected > LONG_CPU
                     and compiling_pays(model, batch(), device, precision)
                 )
-    return Chosen(str(device), precision, compiled, layout, top, because)
+    return Chosen(str(device), precision, compiled, layout, top, because, machine_of(device))
 
 
 def best_layout(model: nn.Module, device: torch.device, precision: str) -> tuple[Layout, str]:

@@ -72,9 +72,13 @@ class Whole(Replicated):
         if compile:
             for block in blocks(model):
                 block.compile(dynamic=True)
+        self.compiled = compile
 
     def undo(self) -> None:
         self.as_built()
+        if self.compiled:
+            for block in blocks(self.model):
+                block._compiled_call_impl = None  # torch has no way back of its own
 
 
 class Sharded(Replicated):
@@ -228,7 +232,7 @@ def gradient_norm(parameters: Sequence[Tensor]) -> float:
     import torch.distributed as dist
 
     size = dist.get_world_size()
-    total = torch.zeros((), dtype=torch.float64)
+    squares: list[Tensor] = []  # summed where they are: each number that is fetched is a wait for the device
     for parameter in parameters:
         gradient = parameter.grad
         if gradient is None:
@@ -237,10 +241,13 @@ def gradient_norm(parameters: Sequence[Tensor]) -> float:
         for i, placement in enumerate(getattr(gradient, "placements", ())):
             if not placement.is_replicate():
                 parts *= gradient.device_mesh.size(i)  # type: ignore[union-attr]
-        own = _local(gradient)
-        square = torch.linalg.vector_norm(own.float() if own.dtype.itemsize < 4 else own).double().square()
-        total += square.cpu() * (parts / size)
-    return World.current().total([float(total)])[0] ** 0.5
+        local = _local(gradient)
+        wide = local.float() if local.dtype.itemsize < 4 else local
+        square = torch.linalg.vector_norm(wide).double().square()
+        squares.append(square * (parts / size))
+    devices = {square.device for square in squares}
+    own = [float(torch.stack([s for s in squares if s.device == device]).sum()) for device in devices]
+    return World.current().total([sum(own)])[0] ** 0.5
 
 
 def _local(tensor: Tensor) -> Tensor:

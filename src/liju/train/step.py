@@ -55,9 +55,13 @@ def backward(
     totals: Mapping[str, float],
     label_smoothing: float = 0.0,
     precision: str = "float32",
+    device: torch.device | None = None,
 ) -> dict[str, Tensor]:
-    """Add one micro-batch's share of the step's gradient to `.grad`; the sums of its losses, by head."""
-    device = next(model.parameters()).device
+    """Add one micro-batch's share of the step's gradient to `.grad`; the sums of its losses, by head.
+
+    `device`: that computes, where the weights rest elsewhere (the host, under FSDP's offloading).
+    """
+    device = device or next(model.parameters()).device
     batch = batch.to(device)
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
         find = getattr(model, "parallel_losses", None) or partial(losses, model)  # type: ignore[arg-type]
@@ -110,7 +114,8 @@ def accumulate(
             torch.manual_seed(seeds(i))
         if i == len(work) - 1:
             parallel.overlap()
-        for name, part in backward(model, batch, heads, totals, label_smoothing, precision).items():
+        found = backward(model, batch, heads, totals, label_smoothing, precision, parallel.device)
+        for name, part in found.items():
             if name in sums:
                 sums[name].append(part)
     own = [float(torch.stack(parts).double().sum()) if parts else 0.0 for parts in sums.values()]

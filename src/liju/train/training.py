@@ -95,6 +95,8 @@ class Training:
             found.restore(self.model, self.optimizer)
             self.state |= {key: found.state[key] for key in self.state if key in found.state}
             live.notice(f"continues after step {found.step}")
+        elif self.run.used:
+            live.notice(f"no checkpoint is in {self.run.folder} yet: it begins at the first step")
         if world.first:
             size = sum(parameter.numel() for parameter in model.parameters())
             network = {"family": getattr(getattr(model, "config", None), "family", ""), "parameters": size}
@@ -151,7 +153,7 @@ class Training:
             self.objective, self.steps, settings, self.chosen.layout, self.world.data_size
         )
         for batch in batches:
-            estimate = needed(model, batch, settings, precision)
+            estimate = needed(model, batch, settings, precision, self.device)
             free = free_memory(self.device)
             if self.device.type == "cpu" and estimate is not None and free and estimate.total > free:
                 # A system that runs out of memory ends processes without a word.
@@ -159,8 +161,9 @@ class Training:
                     f"about {estimate.total / 1e9:,.1f} GB are needed and {free / 1e9:,.1f} GB are free: "
                     "lower micro_batch_tokens if the run is killed"
                 )
-            with memory_told(model, [batch], settings, precision, "in the largest micro-batch of this run"):
-                try_batch(model, batch, self.objective, self.optimizer, settings, precision)
+            where = "in the largest micro-batch of this run"
+            with memory_told(model, [batch], settings, precision, where, self.device):
+                try_batch(model, batch, self.objective, self.optimizer, settings, precision, self.device)
 
     def advance(self, count: int, batches: Sequence[Batch]) -> dict[str, Any]:
         """Take one step with its `count` samples; the line of metrics.jsonl that tells of it."""
@@ -171,7 +174,8 @@ class Training:
             return seed_of(settings.seed, step, micro_batch, self.world.data_rank)
 
         self.model.train()
-        with memory_told(self.model, batches, settings, precision, f"in step {step + 1}"):
+        told = self.model, batches, settings, precision
+        with memory_told(*told, f"in step {step + 1}", self.device):
             measured = accumulate(
                 self.model,
                 batches,
@@ -183,13 +187,14 @@ class Training:
                 self.parallel,
                 self.spare,
             )
-        with part(OPTIMIZER):
+        optimizing = f"in the optimizer of step {step + 1}"
+        with part(OPTIMIZER), memory_told(*told, optimizing, self.device):
             norm = clip(self.model, settings.clip)
         factor = schedule(settings.schedule, step, settings.steps, settings.warmup_steps)
         skipped = self.judge(measured, norm, batches, seeds)
         moved = None
         if not skipped:
-            with part(OPTIMIZER):
+            with part(OPTIMIZER), memory_told(*told, optimizing, self.device):
                 self.movement.before(step)
                 self.optimizer.step(factor)
                 moved = self.movement.after()
@@ -200,8 +205,8 @@ class Training:
         if skipped:
             self.state["skipped"].append(self.step)
             self.model.zero_grad(set_to_none=True)
-            told = {"tokens": measured.tokens, "places": measured.places, "seconds": round(passed, 5)}
-            return {"step": self.step, **skipped, **told, "samples": self.state["samples"]}
+            sizes = {"tokens": measured.tokens, "places": measured.places, "seconds": round(passed, 5)}
+            return {"step": self.step, **skipped, **sizes, "samples": self.state["samples"]}
         if (ranks := self.stragglers.add(measured.own_seconds, self.world)) is not None:
             self.tell_ranks(ranks)
         give_back(step)
@@ -259,7 +264,8 @@ class Training:
         )
         mine = world.rank == next((rank for rank, has in enumerate(found_by) if has), 0)  # who writes it down
         if hopeless or len(skipped) >= limit:
-            raise failure(finding, step, self.run.folder if mine else None, skipped)
+            self.saved(must=False)
+            raise failure(finding, step, self.run.folder if mine else None, skipped, self.checkpoint)
         if mine:
             self.run.skip(_skipped(step, why, finding))
         self.live.notice(f"step {step} left out: {why}, first in {finding}")

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -76,15 +77,17 @@ def try_batch(
     optimizer: Optimizer,
     settings: TrainSettings,
     precision: str,
+    device: torch.device,
 ) -> None:
-    """Forward and backward, beside gradients and an optimizer's memory of their full size; all thrown away.
+    """Forward and backward on `device`, beside gradients and an optimizer's memory of their full size; all
+    thrown away.
 
     No random number is drawn for good and no weight changes, so the run's bits are those without it.
     """
     parameters = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    device, training = next(model.parameters()).device, model.training
-    spare = 0
-    if not optimizer.state():  # it comes with the first step
+    training, spare = model.training, 0
+    on_host = settings.sharding == "offload" and device.type != "cpu"
+    if not optimizer.state() and not on_host:  # it comes with the first step
         narrow = set(hidden_matrices(model)) if settings.optimizer == "muon" else set()
         for name, p in parameters:
             local = p.to_local() if hasattr(p, "to_local") else p  # type: ignore[attr-defined] - DTensor
@@ -97,7 +100,7 @@ def try_batch(
             kept = torch.empty(spare, dtype=torch.uint8, device=device)
             for _, p in parameters:
                 p.grad = torch.zeros_like(p)
-            backward(model, batch, objective.weights, totals, objective.label_smoothing, precision)
+            backward(model, batch, objective.weights, totals, objective.label_smoothing, precision, device)
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             del kept
@@ -118,11 +121,13 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def needed(model: nn.Module, batch: Batch, settings: TrainSettings, precision: str) -> Memory | None:
-    """Bytes that training on such micro-batches needs by `liju plan`'s arithmetic; None for a network of
-    another kind."""
+def needed(
+    model: nn.Module, batch: Batch, settings: TrainSettings, precision: str, device: torch.device
+) -> Memory | None:
+    """Bytes that training on such micro-batches needs on `device` by `liju plan`'s arithmetic; None for a
+    network of another kind."""
     config = getattr(model, "config", None)
-    return _memory(config, batch, batch.places, settings, precision, _seen(model, batch))
+    return _memory(config, batch, batch.places, settings, precision, device)
 
 
 def _memory(
@@ -131,13 +136,13 @@ def _memory(
     places: int,
     settings: TrainSettings,
     precision: str,
-    seen: tuple[int, int],
+    device: torch.device,
 ) -> Memory | None:
     if not isinstance(config, TransformerConfig):
         return None
-    length, target = seen
+    length, target = _seen(batch, device)
     words = len(batch.targets["words"].index) if "words" in batch.targets else 0
-    return training_memory(
+    found = training_memory(
         config,
         places,
         length,
@@ -146,13 +151,14 @@ def _memory(
         optimizer=settings.optimizer,
         precision="bfloat16" if precision == "bfloat16" else "float32",
     )
+    on_host = settings.sharding == "offload" and device.type != "cpu"
+    return replace(found, optimizer=0) if on_host else found
 
 
-def _seen(model: nn.Module, batch: Batch) -> tuple[int, int]:
+def _seen(batch: Batch, device: torch.device) -> tuple[int, int]:
     """Places that attention makes scores for, of the first side and of the second: a whole row where it has a
     mask, a segment where rows of many go to a kernel."""
-    kernels = next(model.parameters()).device.type in SPANNED
-    return _longest(batch) if kernels else _widths(batch)
+    return _longest(batch) if device.type in SPANNED else _widths(batch)
 
 
 def _longest(batch: Batch) -> tuple[int, int]:
@@ -196,7 +202,12 @@ def _whole_memory(device: torch.device) -> int:
 
 @contextmanager
 def memory_told(
-    model: nn.Module, batches: Sequence[Batch], settings: TrainSettings, precision: str, when: str
+    model: nn.Module,
+    batches: Sequence[Batch],
+    settings: TrainSettings,
+    precision: str,
+    when: str,
+    device: torch.device,
 ) -> Iterator[None]:
     """Turn an allocator's error into a TrainingError that says what to lower."""
     try:
@@ -205,18 +216,22 @@ def memory_told(
         if not is_out_of_memory(error) or not batches:
             raise
         batch = max(batches, key=lambda one: one.places)
-        raise _out_of_memory(model, batch, settings, precision, when) from error
+        raise _out_of_memory(model, batch, settings, precision, when, device) from error
 
 
 def _out_of_memory(
-    model: nn.Module, batch: Batch, settings: TrainSettings, precision: str, when: str
+    model: nn.Module,
+    batch: Batch,
+    settings: TrainSettings,
+    precision: str,
+    when: str,
+    device: torch.device,
 ) -> TrainingError:
-    device = next(model.parameters()).device
     whole = _whole_memory(device)
     rows, (length, target) = batch.predicting.tokens.shape[0], _widths(batch)
     shape = f"{rows} row{'s' * (rows > 1)} of {length}" + (f" and {target}" if target else "")
     message = f"memory ran out on {device} {when}: {shape} tokens ({batch.places:,} places)"
-    estimate = needed(model, batch, settings, precision)
+    estimate = needed(model, batch, settings, precision, device)
     if estimate is not None:
         states = estimate.weights + estimate.gradients + estimate.optimizer
         message += (
@@ -225,15 +240,17 @@ def _out_of_memory(
         )
     if whole:
         message += f"; the device has {whole / 1e9:,.1f} GB"
-    return TrainingError(message, hint=_lower(model, batch, settings, precision, whole))
+    return TrainingError(message, hint=_lower(model, batch, settings, precision, whole, device))
 
 
-def _lower(model: nn.Module, batch: Batch, settings: TrainSettings, precision: str, room: int) -> str:
+def _lower(
+    model: nn.Module, batch: Batch, settings: TrainSettings, precision: str, room: int, device: torch.device
+) -> str:
     """What to lower, and to how much."""
     sample = sum(_longest(batch))
-    places, seen = batch.places // 2, _seen(model, batch)
+    places = batch.places // 2
     while places >= sample:
-        less = _memory(getattr(model, "config", None), batch, places, settings, precision, seen)
+        less = _memory(getattr(model, "config", None), batch, places, settings, precision, device)
         if less is None or not room or less.total <= 0.9 * room:
             return (
                 f"micro_batch_tokens = {places} (it is {settings.micro_batch_tokens}); the gradient stays "
