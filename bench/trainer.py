@@ -22,7 +22,7 @@ import liju  # noqa: F401 - sets threads
 from liju.config import Evaluate, Finetune
 from liju.train import schedule
 
-__all__ = ["PEERS", "Ran"]
+__all__ = ["PEERS", "Ran", "Unpadded"]
 
 
 class Peer:
@@ -241,6 +241,32 @@ class Tagger(Peer):
         ).word_ids()
 
 
+class Unpadded(torch.nn.Module):
+    """A model for answers whose loss is over the places of a text: transformers' counts a batch's padding."""
+
+    def __init__(self, inner: Any):
+        super().__init__()
+        self.inner = inner
+
+    def forward(
+        self,
+        input_ids: Any,
+        attention_mask: Any,
+        token_type_ids: Any = None,  # by name, or Trainer drops it
+        start_positions: Any = None,
+        end_positions: Any = None,
+    ) -> dict[str, Any]:
+        more = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+        out = self.inner(input_ids=input_ids, attention_mask=attention_mask, **more)
+        logits = [x.masked_fill(attention_mask == 0, -1e9) for x in (out.start_logits, out.end_logits)]
+        found = {"start_logits": logits[0], "end_logits": logits[1]}
+        if start_positions is None:
+            return found
+        wanted = (start_positions, end_positions)
+        losses = map(torch.nn.functional.cross_entropy, logits, wanted)
+        return {"loss": sum(losses) / 2, **found}
+
+
 class Answerer(Peer):
     model_class = "AutoModelForQuestionAnswering"
 
@@ -352,20 +378,29 @@ class Instructed(Peer):
     model_class = "AutoModelForCausalLM"
     evaluation_batch = 16
 
-    def features(self, examples: Sequence[Any], train: bool) -> list[dict[str, Any]]:
+    @staticmethod
+    def rows(examples: Sequence[Any], words: Any) -> list[Any]:
+        """The conversations' tokens, and which of them are an answer's."""
         from liju.finetune.conversations import conversation
         from liju.finetune.writing import template_for
 
-        template = template_for(self.words)
-        found = [template.encode_answers(conversation(e.values), self.words) for e in examples]
+        template = template_for(words)
+        return [template.encode_answers(conversation(e.values), words) for e in examples]
+
+    @classmethod
+    def fitting(cls, examples: Sequence[Any], words: Any, most: int) -> list[Any]:
+        """Those that the model takes whole: liju would read longer ones in pieces."""
+        rows = cls.rows(examples, words)
+        return [e for e, row in zip(examples, rows, strict=True) if len(row.ids) - 1 <= most]
+
+    def features(self, examples: Sequence[Any], train: bool) -> list[dict[str, Any]]:
         return [
             {
                 "input_ids": row.ids,
                 "attention_mask": [1] * len(row.ids),
                 "labels": [i if mine else -100 for i, mine in zip(row.ids, row.answer, strict=True)],
             }
-            for row in found
-            if len(row.ids) - 1 <= self.task.max_length
+            for row in self.rows(self.fitting(examples, self.words, self.task.max_length), self.words)
         ]
 
     def collator(self) -> Any:
