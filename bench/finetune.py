@@ -212,7 +212,8 @@ def run(name: str, told: argparse.Namespace) -> None:
             there = begun(started(job, told.recipes), task, seed, Path(folder) / "start")
             bundle = started(job, told.recipes)
             if job.task == "instruction":
-                examples.test[:] = PEERS[job.task].fitting(examples.test, bundle.tokenizer, task.max_length)
+                fitting = PEERS[job.task].fitting(examples.test, bundle.tokenizer, task.max_length)
+                examples.test[:] = [example for example, _ in fitting]
             objective = task.objective(examples.train, bundle.tokenizer, settings, seed)
             per_pass = Steps(objective, settings.batch_tokens, seed).per_pass
 

@@ -379,19 +379,15 @@ class Instructed(Peer):
     evaluation_batch = 16
 
     @staticmethod
-    def rows(examples: Sequence[Any], words: Any) -> list[Any]:
-        """The conversations' tokens, and which of them are an answer's."""
+    def fitting(examples: Sequence[Any], words: Any, most: int) -> list[tuple[Any, Any]]:
+        """Those that the model takes whole (liju reads longer ones in pieces), each with its tokens and which
+        of them are an answer's."""
         from liju.finetune.conversations import conversation
         from liju.finetune.writing import template_for
 
         template = template_for(words)
-        return [template.encode_answers(conversation(e.values), words) for e in examples]
-
-    @classmethod
-    def fitting(cls, examples: Sequence[Any], words: Any, most: int) -> list[Any]:
-        """Those that the model takes whole: liju would read longer ones in pieces."""
-        rows = cls.rows(examples, words)
-        return [e for e, row in zip(examples, rows, strict=True) if len(row.ids) - 1 <= most]
+        rows = ((e, template.encode_answers(conversation(e.values), words)) for e in examples)
+        return [(e, row) for e, row in rows if len(row.ids) - 1 <= most]
 
     def features(self, examples: Sequence[Any], train: bool) -> list[dict[str, Any]]:
         return [
@@ -400,7 +396,7 @@ class Instructed(Peer):
                 "attention_mask": [1] * len(row.ids),
                 "labels": [i if mine else -100 for i, mine in zip(row.ids, row.answer, strict=True)],
             }
-            for row in self.rows(self.fitting(examples, self.words, self.task.max_length), self.words)
+            for _, row in self.fitting(examples, self.words, self.task.max_length)
         ]
 
     def collator(self) -> Any:

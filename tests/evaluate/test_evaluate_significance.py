@@ -248,4 +248,8 @@ def test_the_interval_of_parts_is_that_of_their_mean():
     together = pearson_measure(*[[one for part in parts for one in part[side]] for side in (0, 1)])
     found = bootstrap_of_parts(measures, resamples=400)
     assert found.low < mean < found.high < 0.8 < bootstrap(together, resamples=400).low
+    alone = [bootstrap(measure, resamples=400) for measure in measures]
+    assert all(
+        found.high - found.low < one.high - one.low for one in alone
+    )  # a mean moves less than its parts
     assert bootstrap_of_parts(measures[:1], seed=3) == bootstrap(measures[0], seed=3)

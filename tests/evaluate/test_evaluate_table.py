@@ -128,6 +128,8 @@ def test_a_row_on_other_examples_is_compared_with_none():
         assert "70.0 *" in ours and "60.0 (-10.0)" in ngram
         assert "86.7 ± 5.8" in parts and "*" not in parts and "(" not in parts
         assert "<b>86.7" not in shown.html()
+    scores.add("ours, 2 parts", accuracy=[0.7, 0.7], apart=True)  # as good as the best, to the letter
+    assert "*" not in scores.text().splitlines()[4]
 
 
 def test_one_system_has_no_best_and_no_difference():

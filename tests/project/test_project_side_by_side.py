@@ -179,6 +179,12 @@ def test_bad_rows_and_columns_of_a_file_have_the_hints_of_the_command(runs, data
     with pytest.raises(RequestError, match=r"test\.tsv: no row has 'txet', for pair") as error:
         side_by_side([runs["encoder"]], data, fields=fields)
     assert error.value.hint == "did you mean 'text'?"
+    colon = data.with_name("colon.tsv")
+    rows = data.read_text().splitlines()
+    colon.write_text("\n".join([rows[0] + "\tmore:text", *(f"{row}\tb" for row in rows[1:])]) + "\n")
+    assert (
+        len(side_by_side([runs["encoder"]], colon, fields={"pair": "more:text"}, resamples=20).examples) == 50
+    )
     with data.open("a") as file:
         file.write("one\ttwo\tthree\n")
     with pytest.raises(DataError, match=r"test\.tsv:52: 3 columns") as error:

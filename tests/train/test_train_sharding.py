@@ -12,7 +12,7 @@ from liju.errors import ConfigError
 from liju.samples.batch import assemble
 from liju.train import Run, World, accumulate, train
 from liju.train.parallel import Replicated
-from liju.train.sharding import parallelize
+from liju.train.sharding import gradient_norm, parallelize
 
 FAMILIES = ["encoder", "decoder", "encdec"]
 # The same sums in another order, in float32, through 6 steps that move weights by 3e-3 (AdamW), 5e-2 (Muon).
@@ -123,9 +123,13 @@ def gradients(folder, how):
             network, batches, objective.weights, world=world, parallel=parallel, spare=spare
         )
         found = {key: p.grad for key, p in network.named_parameters()}
+        if world.size > 1:
+            norm = gradient_norm(list(network.parameters()))
+        else:
+            norm = torch.nn.utils.get_total_norm(found.values()).item()
         found = {key: g.full_tensor() if hasattr(g, "full_tensor") else g for key, g in found.items()}
         if world.first:
-            torch.save((measured.loss, measured.tokens, found), folder / f"{name}-{world.size}.pt")
+            torch.save((measured.loss, measured.tokens, norm, found), folder / f"{name}-{world.size}.pt")
 
 
 def networks(tensor_parallel):
@@ -148,9 +152,10 @@ def test_the_gradient_is_that_of_one_process_in_float64(tmp_path, size, tensor_p
     gradients(tmp_path, {})
     on_ranks(size, gradients, tmp_path, {"sharding": "shard", "tensor_parallel": tensor_parallel})
     for family in networks(tensor_parallel):
-        loss, tokens, expected = torch.load(tmp_path / f"{family}-1.pt")
-        other, others, found = torch.load(tmp_path / f"{family}-{size}.pt")
+        loss, tokens, norm, expected = torch.load(tmp_path / f"{family}-1.pt")
+        other, others, their_norm, found = torch.load(tmp_path / f"{family}-{size}.pt")
         assert loss == pytest.approx(other, rel=1e-12) and tokens == others
+        assert their_norm == pytest.approx(norm, rel=1e-12)
         assert found.keys() == expected.keys()
         for name, gradient in expected.items():
             torch.testing.assert_close(found[name], gradient, rtol=1e-10, atol=1e-14)

@@ -69,6 +69,5 @@ def _put_head(model: Transformer, folder: Path) -> None:
     tensors = read_weights(folder / "adapter_model.safetensors")
     if head is None or theirs not in tensors:
         return
-    for name in [name for name in model.heads if name not in PRETRAINED]:
-        del model.heads[name]
+    model.keep_heads(PRETRAINED)
     model.add_head(head, len(tensors[theirs]))

@@ -226,9 +226,10 @@ def leave_out_unknown(found: ExampleSet, check: Check, errors: str = "skip") -> 
             check([example])
         except DataError as error:
             problem = f"{error.message}: held out, no answer could be right"
+            reason = getattr(error, "reason", "label not trained on")
             if errors == "stop":
-                raise DataError(problem, hint=error.hint) from None
-            found.dropped[getattr(error, "reason", "label not trained on")] += 1
+                raise Unusable(problem, error.hint, reason) from None
+            found.dropped[reason] += 1
             found.problems.append(f"{problem} ({error.hint})" if error.hint else problem)
             continue
         kept.append(example)

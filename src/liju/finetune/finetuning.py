@@ -66,8 +66,7 @@ def finetune(
         known = " or ".join(BALANCES_OF.get(task.name, ())) or "none"
         raise ModelError(f"finetune.balance = {settings.balance!r} is nothing to {task.name}", hint=known)
     torch.manual_seed(key_of("head", seed) % 2**63)
-    for name in [name for name in model.heads if name not in PRETRAINED]:
-        del model.heads[name]
+    model.keep_heads(PRETRAINED)
     task.prepare(model)
     set_dropout(model, settings.dropout)
     adapted = adapter_of(settings.trainable)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from liju.text.composed import composed
 if TYPE_CHECKING:
     from liju.finetune.examples import ExampleSet
 
-__all__ = ["Example", "FromRow", "Reader", "Unusable", "example_of", "known_fields", "leave_out"]
+__all__ = ["Example", "FromRow", "Reader", "Unusable", "absent", "example_of", "known_fields", "leave_out"]
 
 # Fields that a model sees.
 _INPUT = ("text", "pair", "source", "question", "context", "messages")
@@ -102,6 +102,21 @@ def known_fields(fields: Mapping[str, str], known: Sequence[str]) -> None:
             raise DataError(f"finetune.fields: the task has no field {name!r}", hint=hint)
 
 
+def absent(
+    fields: Mapping[str, str], optional: Sequence[str], columns: Collection[str]
+) -> Iterator[tuple[str, str]]:
+    """Columns that were named for an optional field and that no row had: what is wrong, and what to do.
+
+    >>> list(absent({"text": "a", "pair": "bb"}, ["pair"], {"a", "b"}))
+    [("no row has 'bb', for pair", "did you mean 'b'?")]
+    """
+    for name, column in fields.items():
+        plain = "tags" if column.startswith("tags:") else column
+        if name in optional and plain not in columns:
+            hint = did_you_mean(plain, columns) or f"they have {', '.join(sorted(columns))}"
+            yield f"no row has {column!r}, for {name}", hint
+
+
 @dataclass
 class Reader:
     """Reads the examples of sources; what cannot be one is noted in `found`."""
@@ -140,11 +155,8 @@ class Reader:
 
     def missing(self) -> None:
         """Raise DataError for a column that was named for an optional field and that no row has."""
-        for name, column in self.fields.items():
-            plain = "tags" if column.startswith("tags:") else column
-            if name in self.optional and plain not in self.columns:
-                hint = did_you_mean(plain, self.columns) or f"they have {', '.join(sorted(self.columns))}"
-                raise DataError(f"finetune.fields: no row has {column!r}, for {name}", hint=hint)
+        for told, hint in absent(self.fields, self.optional, self.columns):
+            raise DataError(f"finetune.fields: {told}", hint=hint)
 
 
 def leave_out(found: ExampleSet, error: Unusable) -> None:

@@ -36,8 +36,7 @@ def fill(
         for name, outputs in heads.items():
             if name not in model.heads:
                 model.add_head(name, outputs)
-    for name in [name for name in model.heads if name not in heads]:
-        del model.heads[name]
+    model.keep_heads(heads)
     state = model.state_dict()
     file = str(folder / "model.safetensors")
     if where is None:

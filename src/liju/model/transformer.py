@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -142,6 +144,18 @@ class Transformer(nn.Module):
         nn.init.zeros_(head.bias)
         self.heads[name] = head
         return head
+
+    def keep_heads(self, names: Collection[str]) -> None:
+        """Take off every head but those of these names.
+
+        >>> model = Transformer(TransformerConfig(vocab_size=11, d_model=6, num_heads=2))
+        >>> _ = model.add_head("label", 3)
+        >>> model.keep_heads(["words"])
+        >>> list(model.heads)
+        ['words']
+        """
+        for name in [name for name in self.heads if name not in names]:
+            del self.heads[name]
 
     @torch.no_grad()
     def _initialise(self) -> None:

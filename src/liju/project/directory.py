@@ -166,12 +166,13 @@ class Run:
 
     def _make_room(self, name: str, folder: Path) -> None:
         """An unfinished training is continued or refused, never overwritten; the rest starts afresh."""
-        if trained(folder) and not self.resume:
+        checkpoints = trained(folder)
+        if checkpoints and not self.resume:
             raise CheckpointError(
-                f"{folder}: an unfinished {name} is here, at {trained(folder)[-1].name.replace('-', ' ')}",
+                f"{folder}: an unfinished {name} is here, at {checkpoints[-1].name.replace('-', ' ')}",
                 hint="add --resume to continue it, or name=another to start afresh beside it",
             )
-        if not trained(folder):
+        if not checkpoints:
             if self.resume and (folder / "metrics.jsonl").exists():
                 self.tell(f"  {folder.name} has no checkpoint yet: {name} begins anew")
             if folder.exists():

@@ -12,6 +12,7 @@ from liju.config import Source, read
 from liju.errors import DataError, LijuError, RequestError, did_you_mean
 from liju.finetune import Example, Loaded
 from liju.finetune.examples import check_of, example_of
+from liju.finetune.reading import absent
 from liju.finetune.repeats import unique
 from liju.project.directory import Run
 from liju.project.leaks import examples_of
@@ -62,10 +63,8 @@ def read_labelled(
         found.append(example)
     if bad and errors == "stop":
         raise stop(bad[0], "--errors skip leaves it out")
-    for name, column in fields.items():
-        if columns and name in task.optional and column.partition(":")[0] not in columns:
-            hint = did_you_mean(column, columns) or f"it has {', '.join(sorted(columns))}"
-            raise RequestError(f"{source.path}: no row has {column!r}, for {name}", hint=hint)
+    for told, hint in absent(fields, task.optional, columns) if columns else ():
+        raise RequestError(f"{source.path}: {told}", hint=hint)
     for problem in bad:
         problems.append(str(problem))
         left_out[problem.reason] += 1
@@ -77,7 +76,7 @@ def read_labelled(
 def notes_on(models: Mapping[str, Path], examples: Sequence[Example]) -> list[str]:
     """What whoever reads scores on these examples should know: how many of them a model was trained on, where
     it is that of a run, and how many are copies of others or contradict them."""
-    notes = []
+    notes, inputs = [], [fingerprint(example.input) for example in examples]
     for name, path in models.items():
         run = path.parent.parent if path.name == "bundle" else path
         if not (run / "run.json").exists():
@@ -87,7 +86,7 @@ def notes_on(models: Mapping[str, Path], examples: Sequence[Example]) -> list[st
         except LijuError as error:
             notes.append(f"which examples {name} was trained on cannot be told: {error.message}")
             continue
-        count = sum(fingerprint(example.input) in trained_on for example in examples)
+        count = sum(one in trained_on for one in inputs)
         if count:
             share = f"{count:,} of the {len(examples):,} examples"
             notes.append(f"{name} was trained on {share}: they say nothing of new ones")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from liju.errors import DataError
 from liju.finetune import ExampleSet, read_examples
 from liju.finetune.examples import check_of, leave_out_unknown
 from liju.finetune.inspection import inspect
+from liju.finetune.reading import Unusable
 from liju.project.parts import TASK_TYPES
 from liju.text import documents, normalise
 
@@ -38,20 +37,11 @@ def examples_of(run: Run) -> ExampleSet:
             )
             made = task.of(found.train, run.project.model.max_length)  # refuses now what it cannot learn from
             leave_out_unknown(found, check_of(made), run.project.text.errors)
-        except DataError as error:
-            raise _or_skip(error) if run.project.text.errors == "stop" else error from None
+        except Unusable as error:  # with errors = "stop" alone
+            hints = filter(None, [error.hint, "or set text.errors = 'skip'"])
+            raise Unusable(error.message, "; ".join(hints), error.reason) from None
         run.cache["examples"] = found
     return run.cache["examples"]
-
-
-def _or_skip(error: DataError) -> DataError:
-    """An error, and where it is of a row, how to leave such rows out."""
-    if not re.match(r".+:\d+: ", error.message) or SKIP in error.hint:
-        return error
-    return DataError(error.message, hint="; ".join(filter(None, [error.hint, f"or set {SKIP}"])))
-
-
-SKIP = "text.errors = 'skip'"
 
 
 def inspection_of(run: Run, tokenizer: Tokenizer) -> dict[str, Any]:

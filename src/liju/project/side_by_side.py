@@ -148,7 +148,8 @@ def side_by_side(
         raise RequestError("no model", hint="name a run directory or a model folder")
     if resamples < 1:
         raise RequestError(f"{resamples} resamples tell nothing", hint="1 or more; 2000 is usual")
-    loaded = {name: load(path, device) for name, path in _names(models).items()}
+    paths = _names(models)
+    loaded = {name: load(path, device) for name, path in paths.items()}
     first = next(iter(loaded.values()))
     _same_task(loaded)
     found, problems, left_out = read_labelled(first, data, fields or {}, errors)
@@ -179,7 +180,7 @@ def side_by_side(
             **{name: system.scores[name] for name in metrics},
         )
     result = Comparison(first.task, found, systems, table, pairs, left_out, problems)
-    result.notes = notes_on(_names(models), found)
+    result.notes = notes_on(paths, found)
     if report is not None:
         result.report = write_comparison(
             Path(report), result, str(data.path if isinstance(data, Source) else data)

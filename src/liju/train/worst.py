@@ -86,8 +86,7 @@ def try_batch(
     """
     parameters = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     training, spare = model.training, 0
-    on_host = settings.sharding == "offload" and device.type != "cpu"
-    if not optimizer.state() and not on_host:  # it comes with the first step
+    if not optimizer.state() and not _on_host(settings, device):  # it comes with the first step
         narrow = set(hidden_matrices(model)) if settings.optimizer == "muon" else set()
         for name, p in parameters:
             local = p.to_local() if hasattr(p, "to_local") else p  # type: ignore[attr-defined] - DTensor
@@ -151,8 +150,12 @@ def _memory(
         optimizer=settings.optimizer,
         precision="bfloat16" if precision == "bfloat16" else "float32",
     )
-    on_host = settings.sharding == "offload" and device.type != "cpu"
-    return replace(found, optimizer=0) if on_host else found
+    return replace(found, optimizer=0) if _on_host(settings, device) else found
+
+
+def _on_host(settings: TrainSettings, device: torch.device) -> bool:
+    """Whether the optimizer's memory is the host's and not the device's."""
+    return settings.sharding == "offload" and device.type != "cpu"
 
 
 def _seen(batch: Batch, device: torch.device) -> tuple[int, int]:
