@@ -348,8 +348,9 @@ def test_muon_trains_the_matrices_of_the_blocks_at_its_own_rate(tmp_path):
     assert by_muon <= moved
 
 
-def test_adapters_are_adamws(tmp_path):
-    told = {"optimizer": "muon", "epochs": 1, "trainable": "lora-2"}
-    _, _, result = tuned(TranslationTask(LENGTH), "encdec", translated(20), tmp_path, **told)
-    by_muon, by_adamw = moments(result)
-    assert not by_muon and any(name.endswith("lora_A") for name in by_adamw)
+@pytest.mark.parametrize("trainable", ["lora-2", "dora-2", "head", "bias"])
+def test_muon_without_a_matrix_to_train_is_refused(tmp_path, trainable):
+    told = {"optimizer": "muon", "epochs": 1, "trainable": trainable}
+    with pytest.raises(ModelError, match=f"'muon' is nothing to trainable '{trainable}'"):
+        tuned(TranslationTask(LENGTH), "encdec", translated(20), tmp_path, **told)
+    assert not list(tmp_path.iterdir())

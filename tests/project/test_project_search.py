@@ -5,6 +5,7 @@ import shlex
 import shutil
 
 import pytest
+import torch
 from project_toys import folders, steps_done, write
 
 from liju import config
@@ -287,10 +288,26 @@ def test_a_project_starts_from_a_model_folder(pretrained, tmp_path):
     refused("finetune.task", "finetune.task=''")
 
 
+def test_a_start_has_no_layer_of_a_former_task(pretrained, tmp_path):
+    former = open_run(pretrained, tell=lambda line: None).ensure("finetune").folder / "bundle"
+    (tmp_path / "examples.tsv").write_text((pretrained.parent / "examples.tsv").read_text())
+    path = tmp_path / "liju.toml"
+    path.write_text(
+        f'name = "b"\ndevice = "cpu"\n[model]\npath = "{former}"\nmax_length = 64\n'
+        '[finetune]\ntask = "classification"\ntrain = ["examples.tsv"]\ntest_share = 0.3\nepochs = 1\n'
+    )
+    start = open_run(path, tell=lambda line: None).ensure("pretrain").folder / "bundle"
+    from liju.hub import load_bundle
+
+    before, after = load_bundle(former).model, load_bundle(start).model
+    assert set(before.heads) - set(after.heads) == {"label"} and "words" in after.heads
+    assert "Classification" not in (start / "config.json").read_text()
+    kept = before.state_dict()
+    assert all(torch.equal(kept[name], tensor) for name, tensor in after.state_dict().items())
+
+
 def test_a_project_starts_from_an_adapter_folder(pretrained, tmp_path):
     """Its base with the adapters merged; another base of the same name is another start."""
-    import torch
-
     from liju.finetune import add_lora, lora_layers, save_adapter
     from liju.hub import load_bundle
     from liju.hub.check import difference, probe_outputs

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from liju.config.sections import BALANCES_OF, OBJECTIVE_OF, SMOOTHED, TASKS_OF, Finetune, Pretrain, Project
 
-__all__ = ["Problem", "combinations", "without_effect"]
+__all__ = ["Problem", "combinations", "no_matrices", "without_effect"]
 
 # A mistake: the dotted key, what is wrong, what to do.
 Problem = tuple[str, str, str]
@@ -31,6 +31,15 @@ def _is_usual(section: Finetune | Pretrain, name: str) -> bool:
     return getattr(section, name) == type(section).model_fields[name].default
 
 
+def no_matrices(trainable: str) -> bool:
+    """Whether no matrix of a block is trained as it is, so that Muon has nothing to train.
+
+    >>> [no_matrices(what) for what in ("lora-8", "head", "top-2")]
+    [True, True, False]
+    """
+    return re.match(r"head$|bias$|[ld]ora-", trainable) is not None
+
+
 def without_effect(project: Project) -> Iterator[tuple[Problem, tuple[str, ...]]]:
     """Each key that was set and changes nothing beside the others, with the keys that make it so.
 
@@ -52,7 +61,7 @@ def without_effect(project: Project) -> Iterator[tuple[Problem, tuple[str, ...]]
         what = f"has no effect on {finetune.task!r}"
         yield ("finetune.label_smoothing", what, hint), ("finetune.task",)
     trainable, about = finetune.trainable, ("finetune.trainable",)
-    if finetune.optimizer == "muon" and re.match(r"head$|bias$|[ld]ora-", trainable):
+    if finetune.optimizer == "muon" and no_matrices(trainable):
         what = f"'muon' has no effect with trainable {trainable!r}: it trains whole matrices of the blocks"
         yield ("finetune.optimizer", what, "leave it out"), about
     if trainable == "head" and not _is_usual(finetune, "layer_decay"):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from liju.config import Evaluate, Finetune
+from liju.config.rules import no_matrices
 from liju.config.sections import BALANCES_OF
 from liju.errors import BundleError, ModelError
 from liju.finetune.adapters import save_adapter
@@ -20,7 +21,7 @@ from liju.samples import Steps, key_of
 from liju.train import Live, TrainResult, TrainSettings, World, best, train
 from liju.vocab import Tokenizer
 
-__all__ = ["finetune"]
+__all__ = ["PRETRAINED", "finetune"]
 
 
 def finetune(
@@ -65,6 +66,9 @@ def finetune(
     if settings.balance not in ("none", *BALANCES_OF.get(task.name, ())):
         known = " or ".join(BALANCES_OF.get(task.name, ())) or "none"
         raise ModelError(f"finetune.balance = {settings.balance!r} is nothing to {task.name}", hint=known)
+    if settings.optimizer == "muon" and no_matrices(settings.trainable):
+        what = f"finetune.optimizer = 'muon' is nothing to trainable {settings.trainable!r}"
+        raise ModelError(f"{what}: it trains whole matrices of the blocks", hint="leave it out")
     torch.manual_seed(key_of("head", seed) % 2**63)
     model.keep_heads(PRETRAINED)
     task.prepare(model)

@@ -12,6 +12,7 @@ from liju.config import Source
 from liju.errors import ConfigError
 from liju.evaluate import bits_per_byte
 from liju.finetune import finetune, pretrained_task
+from liju.finetune.finetuning import PRETRAINED
 from liju.finetune.inspection import told as inspected
 from liju.hub import save_bundle
 from liju.objective import held_out_by
@@ -142,9 +143,10 @@ def pretrain_section(run: Run) -> Any:
 
 
 def start_step(run: Run, folder: Path) -> dict[str, Any]:
-    """Instead of pre-training: the model that `[model] path` names, as it is."""
+    """Instead of pre-training: the model that `[model] path` names, without the layers of a former task."""
     bundle = start_bundle(run.project, run.base)
     model = bundle.model.eval()
+    model.keep_heads(PRETRAINED)
     task = pretrained_task(model.config.family, model.config.max_length).describe()
     came = {"imported from": bundle.folder.name, **bundle.provenance, "model": run.project.model.path}
     save_bundle(folder / "bundle", model, bundle.tokenizer, task, came, overwrite=True)
