@@ -57,6 +57,26 @@ def test_text_lines_up_with_chinese_names():
     assert lines[-1].startswith("(in brackets: the difference to ours")
 
 
+def test_a_table_too_wide_for_the_terminal_goes_on_below():
+    from rich.cells import cell_len
+
+    whole = table().text()
+    widest = max(map(cell_len, whole.splitlines()[:-1]))
+    assert table().text(widest).splitlines()[: len(table().rows) + 1] == whole.splitlines()[:-1]
+    narrow = table().text(widest - 1)
+    *blocks, legend = narrow.split("\n\n")
+    names = [row.system for row in table().rows]
+    assert len(blocks) > 1 and max(map(cell_len, narrow.splitlines())) < widest
+    assert all([line.split("  ")[0] for line in block.splitlines()] == ["system", *names] for block in blocks)
+    assert " ".join(legend.split()) == whole.splitlines()[-1]
+    # Nothing is lost, and nothing said twice but the names.
+    cells = [cell for line in whole.splitlines()[:-1] for cell in line.split("  ")[1:] if cell]
+    found = [cell for block in blocks for line in block.splitlines() for cell in line.split("  ")[1:] if cell]
+    assert sorted(map(str.strip, cells)) == sorted(map(str.strip, found))
+    # A column that is wider than the terminal has a block of its own.
+    assert len(table().text(1).split("\n\n")) == len(table().columns) + 2
+
+
 def test_html_escapes_and_marks_the_main_system():
     scores = ScoreTable(["accuracy"], main="<script>")
     scores.add("<script>", accuracy=0.5, note="a & b")

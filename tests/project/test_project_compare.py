@@ -7,11 +7,13 @@ import torch
 from project_toys import folders, lines, steps_done, write
 
 import liju
+from liju.evaluate import ScoreTable
 from liju.finetune import Example
 from liju.finetune import finetuning as finetuning_module
 from liju.project import compare, open_run
 from liju.project.leaks import Kept, examples_of, folded
 from liju.project.parts import initialise
+from liju.project.tell import TELL
 from liju.samples import TokenShards
 from liju.vocab import Tokenizer
 
@@ -149,3 +151,16 @@ def test_examples_for_the_report_are_the_surest_mistakes_first():
     wrong = [row for row in rows if row["right"] is False]
     assert [row["text"] for row in wrong][:3] == ["19", "18", "17"] and len(wrong) == 12
     assert 0 < sum(row["right"] is True for row in rows) <= 12
+
+
+def test_the_table_is_as_wide_as_the_terminal_and_a_file_has_a_line_a_system(monkeypatch):
+    table = ScoreTable(["accuracy", "macro_f1", "matthews"], main="fine-tuned")
+    table.add("fine-tuned", accuracy=0.8, macro_f1=0.8, matthews=0.6)
+    summary = {"table": table.to_dict()}
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    lines = TELL["evaluate"](summary)
+    assert max(map(len, lines)) <= 58 < len(table.text().splitlines()[0])  # the story sets it in by two
+    assert sum(line.startswith("fine-tuned") for line in lines) == 2
+    monkeypatch.setattr("sys.stdout.isatty", lambda: False)
+    assert TELL["evaluate"](summary) == table.text().splitlines()

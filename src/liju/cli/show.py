@@ -112,8 +112,9 @@ def _of_run(what: str, run: Path) -> None:
     summary = _json(folder / "done.json")["summary"]
     if what == "scores":
         from liju.evaluate import ScoreTable
+        from liju.project.tell import room
 
-        print(ScoreTable.from_dict(summary["table"]).text())
+        print(ScoreTable.from_dict(summary["table"]).text(room()))
     elif what == "samples":
         from liju.project.tell import shown
 

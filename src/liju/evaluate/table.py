@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from numbers import Real
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from liju.errors import DataError, did_you_mean
@@ -185,19 +186,43 @@ class ScoreTable:
         others = [row for row in self.rows if row.system != self.main and not row.apart]
         return bool(others) and any(self.spread(self.main, metric.name) for metric in self.columns)
 
-    def text(self) -> str:
-        """Plain text, one line a system; a star marks the best. Columns line up with Chinese names too."""
+    def text(self, width: int = 0) -> str:
+        """Plain text, one line a system; a star marks the best. Columns line up with Chinese names too.
+
+        What takes more than `width` characters (0: no limit) goes on below, under the names again.
+
+        >>> table = ScoreTable(["accuracy", "macro_f1"])
+        >>> table.add("a", accuracy=0.5, macro_f1=0.4)
+        >>> print(table.text(width=40))
+        system  accuracy %
+        a       50.0
+        <BLANKLINE>
+        system  macro F1 %           seeds  note
+        a       40.0                 1
+        """
         grid = self._grid("{} *")
         widths = [max(_width(row[at]) for row in grid) for at in range(len(grid[0]))]
         for at in range(1, len(self.columns) + 1):
             widths[at] = max(widths[at], 19)
-        lines = [
-            "  ".join(
-                text + " " * (width - _width(text)) for text, width in zip(row, widths, strict=True)
-            ).rstrip()
-            for row in grid
+        blocks: list[list[int]] = [[0]]
+        for unit in [[at] for at in range(1, len(self.columns) + 1)] + [[-2, -1]]:
+            taken = sum(widths[at] + 2 for at in blocks[-1] + unit) - 2
+            if width and taken > width and len(blocks[-1]) > 1:
+                blocks.append([0])
+            blocks[-1] += unit
+        parts = [
+            "\n".join(
+                "  ".join(row[at] + " " * (widths[at] - _width(row[at])) for at in block).rstrip()
+                for row in grid
+            )
+            for block in blocks
         ]
-        return "\n".join(filter(None, [*lines, self._legend("*")]))
+        legend = self._legend("*")
+        if width and legend:
+            legend = fill(legend, width, break_long_words=False)
+        if len(parts) > 1 and legend:
+            legend = f"\n{legend}"
+        return "\n".join(filter(None, ["\n\n".join(parts), legend]))
 
     def markdown(self) -> str:
         """A Markdown table; the best is bold.

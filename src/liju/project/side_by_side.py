@@ -26,7 +26,7 @@ from liju.finetune import Answer, Example, Loaded, load
 from liju.project.labelled import Errors, notes_on, read_labelled
 from liju.project.measuring import measures_of, metric_named
 from liju.project.side_by_side_page import write_comparison
-from liju.project.tell import named
+from liju.project.tell import named, room
 
 __all__ = ["Comparison", "Pair", "System", "side_by_side"]
 
@@ -85,7 +85,7 @@ class Comparison:
             told.append(f"mended: {len(self.problems):,}")
         told += named(self.problems, where=" in the report" if self.report else "")
         told += self.notes
-        told += ["", *self.table.text().splitlines()]
+        told += ["", *self.table.text(room()).splitlines()]
         for pair in self.pairs:
             metric = metric_named(pair.metric)
             low, difference, high = (

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from liju.evaluate import ScoreTable
 from liju.text import Problem
 
-__all__ = ["TELL", "left_out_tell", "named", "shown"]
+__all__ = ["TELL", "left_out_tell", "named", "room", "shown"]
 
 
 def _many(count: int, what: str) -> str:
@@ -144,7 +146,12 @@ def named(problems: Sequence[str], count: int | None = None, where: str = "") ->
 
 
 def evaluate_tell(summary: dict[str, Any]) -> list[str]:
-    return ScoreTable.from_dict(summary["table"]).text().splitlines()
+    return ScoreTable.from_dict(summary["table"]).text(room(2)).splitlines()
+
+
+def room(indent: int = 0) -> int:
+    """The characters in a line of the terminal; 0, without a limit, where no one looks: a file, a pipe."""
+    return max(1, shutil.get_terminal_size().columns - indent) if sys.stdout.isatty() else 0
 
 
 TELL: dict[str, Callable[[dict[str, Any]], list[str]]] = {
