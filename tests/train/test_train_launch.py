@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from threading import Thread
 
+import psutil
 import pytest
 import torch.distributed as dist
 from rank_toy import on_ranks
@@ -221,6 +222,37 @@ def test_ranks_of_this_machine_that_are_asked_to_stop_save_and_leave_nothing_beh
     assert len(list((run / "checkpoints").iterdir())) == 1
     left = subprocess.run(["ps", "-A", "-o", "args="], text=True, capture_output=True).stdout
     assert str(home) not in left
+
+
+@pytest.mark.parametrize("whom", ["the command, twice", "what waits for the ranks"])
+def test_ranks_do_not_outlive_what_started_them(tmp_path, whom):
+    """By a second Ctrl-C, or where it is killed: they would train on unseen."""
+    home = tmp_path / "first"
+    new(home, "decoder")
+    command = [sys.executable, "-m", "liju", "pretrain", str(home), "pretrain.steps=50000", "--on", "local:2"]
+    ranks = subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert wait_for(lambda: list(home.glob("runs/*/pretrain-*/metrics.jsonl")) or ranks.poll() is not None)
+    if whom == "the command, twice":
+        ranks.send_signal(signal.SIGINT)
+        time.sleep(0.02)
+        ranks.send_signal(signal.SIGINT)
+    else:
+        (launcher,) = psutil.Process(ranks.pid).children()
+        assert len(launcher.children()) == 2
+        launcher.kill()
+    _, said = ranks.communicate(timeout=60)
+    said = said.decode()
+    assert "Traceback" not in said, said
+    if whom == "the command, twice":
+        assert ranks.returncode == 130 and "what came after the last checkpoint is lost" in said
+    else:
+        assert ranks.returncode == 1 and "the ranks ended with -9" in said
+
+    def left():
+        told = subprocess.run(["ps", "-A", "-o", "args="], text=True, capture_output=True).stdout
+        return [line for line in told.splitlines() if str(home) in line]
+
+    assert wait_for(lambda: not left()), left()
 
 
 RANK = """

@@ -78,7 +78,8 @@ def train_where(
 
 
 def _run(command: Sequence[str]) -> None:
-    """Run it; told to stop, hand that on and wait until all ranks have saved.
+    """Run it; told to stop, hand that on and wait until all ranks have saved; told by a second Ctrl-C, end at
+    once (the ranks do not outlive what started them).
 
     It has a session of its own: Ctrl-C comes to all of a terminal's processes, and torch's go at once.
     """
@@ -89,6 +90,9 @@ def _run(command: Sequence[str]) -> None:
         if not asked and process is not None:
             print("stopping: the ranks finish their step and save (two minutes at most)", file=sys.stderr)
             process.terminate()
+        elif asked and process is not None and number == signal.SIGINT:
+            print("ending now: what came after the last checkpoint is lost", file=sys.stderr)
+            process.kill()
         asked.append(number)
 
     old = {number: signal.signal(number, stop) for number in STOPS}

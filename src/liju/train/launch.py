@@ -10,6 +10,7 @@ import json
 import os
 import shlex
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from uuid import uuid4
 from liju.errors import ConfigError, MissingExtra, RankError
 from liju.train import parallel
 from liju.train.parallel import World
+from liju.train.ranks import LAUNCHER
 
 __all__ = ["joined", "on_ray", "sbatch", "torchrun"]
 
@@ -40,6 +42,7 @@ def joined() -> Iterator[World]:
     ...     world
     World(rank=0, size=1, tensor_parallel=1)
     """
+    go_with_launcher()
     if "RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) < 2:
         yield World()
         return
@@ -77,6 +80,21 @@ def joined() -> Iterator[World]:
         parallel._patient.pop()
         if ours:
             dist.destroy_process_group()
+
+
+def go_with_launcher() -> None:
+    """End this process as soon as the `liju.train.ranks` that started it is gone: ranks that nobody waits for
+    would train on unseen. A checkpoint that is being written then is one that never was."""
+    launcher = os.environ.get(LAUNCHER)
+    if launcher != str(os.getppid()):
+        return
+
+    def watch() -> None:
+        while str(os.getppid()) == launcher:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def fresh(store: Any, rank: int, size: int, seconds: float) -> Any:

@@ -13,8 +13,9 @@ import signal
 import sys
 from collections.abc import Sequence
 
-__all__ = ["STOPPED", "main"]
+__all__ = ["LAUNCHER", "STOPPED", "main"]
 
+LAUNCHER = "LIJU_LAUNCHER"  # what tells the ranks who started them: they do not outlive it
 STOPPED = 130  # as a verb ends that was asked to stop
 # Seconds in which ranks that were asked to stop finish their step and save; torch gives 30, and a torch that
 # does not know the variable leaves it at that. A Slurm script asks 120 seconds before the end.
@@ -28,6 +29,7 @@ def main(words: Sequence[str]) -> int:
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
+    os.environ[LAUNCHER] = str(os.getpid())
     for name in ("agent.server.api", "multiprocessing.api"):  # "received 15 death signal": we are told below
         logging.getLogger(f"torch.distributed.elastic.{name}").setLevel(logging.ERROR)
     try:
