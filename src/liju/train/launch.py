@@ -21,10 +21,10 @@ from uuid import uuid4
 from liju.errors import ConfigError, MissingExtra, RankError
 from liju.train import parallel
 from liju.train.parallel import World
-from liju.train.ranks import LAUNCHER
 
 __all__ = ["joined", "on_ray", "sbatch", "torchrun"]
 
+LAUNCHER = "LIJU_LAUNCHER"  # what tells the ranks who started them: they do not outlive it
 # How long a message may take. A rank that is killed is noticed at once (its connections close), a machine
 # that vanishes after this time.
 SECONDS = 600.0

@@ -13,9 +13,10 @@ import signal
 import sys
 from collections.abc import Sequence
 
-__all__ = ["LAUNCHER", "STOPPED", "main"]
+from liju.train.launch import LAUNCHER
 
-LAUNCHER = "LIJU_LAUNCHER"  # what tells the ranks who started them: they do not outlive it
+__all__ = ["STOPPED", "main"]
+
 STOPPED = 130  # as a verb ends that was asked to stop
 # Seconds in which ranks that were asked to stop finish their step and save; torch gives 30, and a torch that
 # does not know the variable leaves it at that. A Slurm script asks 120 seconds before the end.
